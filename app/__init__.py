@@ -1,0 +1,1 @@
+"""Your part: the tools and the prompts."""

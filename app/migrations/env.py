@@ -1,0 +1,5 @@
+"""Alembic's entry for the app's own tables."""
+
+from llm_planner import run_migrations
+
+run_migrations()

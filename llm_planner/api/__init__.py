@@ -1,0 +1,1 @@
+"""The HTTP doors: one small router a door, no business in them."""

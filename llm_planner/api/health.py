@@ -1,0 +1,89 @@
+"""Liveness and readiness, and the page at `/`."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from fastapi import APIRouter
+from sqlalchemy import Connection
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from ..errors import DatabaseUnavailable, NotFound
+from ..storage.database import Database, now
+from ..storage.migrate import Migrations, behind
+from ..storage.repositories import outbox, turns
+from .auth import trusted_loopback
+from .views import letter_json
+
+PAGE = Path(__file__).parent / "page"
+FILES = {"page.css": "text/css", "page.js": "text/javascript"}
+OVERDUE = timedelta(seconds=60)
+"""A turn that nobody has taken up for so long means that no worker runs."""
+_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What the routes need. `local` shows the mailbox to this machine's own browser (development)."""
+
+    version: str
+    database: Database
+    migrations: Sequence[Migrations]
+    local: bool
+
+
+def router(vitals: Vitals) -> APIRouter:
+    """The routes; none of them says anything about anybody."""
+    routes = APIRouter(tags=["health"])
+
+    @routes.get("/health")
+    async def health() -> Response:
+        """The process lives. Touches nothing outside."""
+        return _json({"status": "ok", "version": vitals.version})
+
+    @routes.get("/ready")
+    async def ready() -> Response:
+        """Database, migrations, worker; 503 names the one that fails."""
+        try:
+            failing = await vitals.database.read(lambda conn: _failing(conn, vitals.migrations))
+        except DatabaseUnavailable:
+            failing = "database"
+        if failing is not None:
+            return _json({"status": "unready", "failing": failing}, 503)
+        return _json({"status": "ready"})
+
+    @routes.get("/", include_in_schema=False)
+    async def page() -> Response:
+        """A plain page to talk to the agent."""
+        return FileResponse(
+            PAGE / "page.html", media_type="text/html", headers={"Content-Security-Policy": _POLICY}
+        )
+
+    @routes.get("/page/{name}", include_in_schema=False)
+    async def page_file(name: str) -> Response:
+        if name not in FILES:
+            raise NotFound("there is no such file")
+        return FileResponse(PAGE / name, media_type=FILES[name])
+
+    @routes.get("/page-mail", include_in_schema=False)
+    async def mailbox(request: Request) -> Response:
+        """The mail that waits in the outbox, in development, for this machine's own browser."""
+        if not (vitals.local and trusted_loopback(request)):
+            raise NotFound("there is no such page")
+        rows = await vitals.database.read(lambda conn: outbox.page(conn, None, None, 20))
+        return _json({"items": [letter_json(row) for row in rows if row.kind == "mail"]})
+
+    return routes
+
+
+def _failing(conn: Connection, migrations: Sequence[Migrations]) -> str | None:
+    if behind(conn, migrations):
+        return "migrations"
+    return "worker" if turns.neglected(conn, now(conn) - OVERDUE) else None
+
+
+def _json(data: object, status: int = 200) -> Response:
+    return Response(json.dumps(data), status, media_type="application/json")

@@ -1,0 +1,201 @@
+"""What operators see and decide: approvals, sessions, turns, the audit trail, the numbers."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..errors import Conflict, Forbidden, InvalidRequest, NotFound
+from ..ids import new_id
+from ..messages import Decision, InboundMessage, Json
+from ..storage.database import Database, now
+from ..storage.repositories import audit, confirmations, sessions, turns
+from ..storage.repositories.confirmations import ConfirmationRow
+from ..storage.states import ConfirmationState
+from ..turn.rulings import may_decide
+from .auth import Doorkeeper, Operator
+from .edge import json_body
+from .turns import Desk
+from .views import approval_json, audit_json, session_json, stored_turn_json
+
+PAGE, LARGEST_PAGE = 50, 200
+AUDIT_FILTERS = ("session_id", "turn_id", "kind")
+_FORBIDDEN = frozenset(["forbidden", "user_only", "own_request"])
+
+
+class Resolution(BaseModel):
+    """The body of `POST /approvals/{id}/resolve`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    decision: Literal["approve", "reject", "edit"]
+    digest: str | None = None
+    args: dict[str, Any] | None = None
+    reason: Annotated[str, Field(max_length=1000)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What the routes need."""
+
+    database: Database
+    doorkeeper: Doorkeeper
+    desk: Desk
+
+
+def router(office: Office) -> APIRouter:
+    """The routes; every one asks for an operator first."""
+    routes = APIRouter(tags=["operators"])
+
+    @routes.get("/approvals")
+    async def approvals(request: Request) -> Response:
+        """Parked writes, newest first."""
+        operator, (after, limit) = office.doorkeeper.operator(request), _page(request)
+        state = request.query_params.get("status")
+        if state is not None and state not in ConfirmationState.__members__.values():
+            raise InvalidRequest(f"status: one of {', '.join(ConfirmationState)}")
+        rows = await office.database.read(lambda conn: confirmations.page(conn, state, after, limit))
+        items = [approval_json(row) for row in rows if _sees(operator, row)]
+        return _listed(items, rows[-1].id if len(rows) == limit else None)
+
+    @routes.get("/approvals/{confirmation_id}")
+    async def approval(request: Request, confirmation_id: str) -> Response:
+        """One parked write."""
+        return _json(approval_json(await _seen(office, request, confirmation_id)))
+
+    @routes.post("/approvals/{confirmation_id}/resolve")
+    async def resolve(request: Request, confirmation_id: str) -> Response:
+        """Approve, reject or edit. The decision runs in the session's own lane, like a message."""
+        operator = office.doorkeeper.operator(request)
+        row = await _seen(office, request, confirmation_id)
+        body = _resolution(await json_body(request))
+        decision = Decision(
+            row.id, body.decision, operator.name, (operator.role,), body.digest, body.args, body.reason
+        )
+        await _resolve(office, row, decision)
+        return _json(approval_json(await _seen(office, request, confirmation_id)))
+
+    @routes.get("/sessions")
+    async def all_sessions(request: Request) -> Response:
+        """Sessions, newest first."""
+        office.doorkeeper.reader(request)
+        after, limit = _page(request)
+        rows = await office.database.read(lambda conn: sessions.page(conn, after, limit))
+        return _listed([session_json(row) for row in rows], rows[-1].id if len(rows) == limit else None)
+
+    @routes.get("/sessions/{session_id}")
+    async def session(request: Request, session_id: str) -> Response:
+        """One session with its latest turns."""
+        office.doorkeeper.reader(request)
+        row = await office.database.read(lambda conn: sessions.by_id(conn, session_id))
+        if row is None:
+            raise NotFound("there is no such session")
+        found = await office.database.read(lambda conn: turns.page(conn, session_id, None, PAGE))
+        return _json({**session_json(row), "turns": [stored_turn_json(turn) for turn in found]})
+
+    @routes.get("/turns/{turn_id}")
+    async def turn(request: Request, turn_id: str) -> Response:
+        """One turn: its plan, its results, its state."""
+        office.doorkeeper.reader(request)
+        row = await office.database.read(lambda conn: turns.find(conn, turn_id))
+        if row is None:
+            raise NotFound("there is no such turn")
+        return _json(stored_turn_json(row))
+
+    @routes.get("/audit")
+    async def trail(request: Request) -> Response:
+        """Audit events, newest first; `session_id`, `turn_id` and `kind` filter."""
+        office.doorkeeper.reader(request)
+        cursor, limit = _page(request)
+        below = _place(cursor) if cursor is not None else None
+        where = {name: request.query_params[name] for name in AUDIT_FILTERS if name in request.query_params}
+        rows = await office.database.read(lambda conn: audit.page(conn, where, below, limit))
+        last = rows[-1] if len(rows) == limit else None
+        following = _cursor([last.at.isoformat(), last.session_id, last.seq]) if last is not None else None
+        return _listed([audit_json(row) for row in rows], following)
+
+    @routes.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        """Gauges in the Prometheus text format."""
+        office.doorkeeper.reader(request)
+        found = await office.database.read(
+            lambda conn: (sessions.count_open(conn), confirmations.count_pending(conn))
+        )
+        names = ("llm_planner_open_turns", "llm_planner_pending_confirmations")
+        lines = [f"# TYPE {name} gauge\n{name} {value}\n" for name, value in zip(names, found, strict=True)]
+        return Response("".join(lines), media_type="text/plain; version=0.0.4")
+
+    return routes
+
+
+async def _resolve(office: Office, row: ConfirmationRow, decision: Decision) -> None:
+    """Check what can be said at once, then decide in the lane. Raises what the lane answered."""
+    session = await office.database.read(lambda conn: sessions.by_id(conn, row.session_id))
+    if session is None:
+        raise NotFound("there is no such approval")
+    may_decide(row, decision, session.principal)
+    moment = await office.database.read(now)
+    if row.expires_at <= moment:
+        raise Conflict("it has expired", code="already_resolved")
+    message = InboundMessage(session.key, f"decision:{new_id()}", "", session.locale, decision=decision)
+    view, _ = await office.desk.submit(message)
+    if view.status == "refused":
+        if view.code == "invalid_request":
+            raise InvalidRequest("the tool does not take these arguments")
+        raise (Forbidden if view.code in _FORBIDDEN else Conflict)(view.reply, code=view.code)
+
+
+def _sees(operator: Operator, row: ConfirmationRow) -> bool:
+    return operator.sees_everything or row.approver == operator.role
+
+
+async def _seen(office: Office, request: Request, confirmation_id: str) -> ConfirmationRow:
+    """The row, if this operator may see it. Raises NotFound for both reasons alike."""
+    operator = office.doorkeeper.operator(request)
+    row = await office.database.read(lambda conn: confirmations.find(conn, confirmation_id))
+    if row is None or not _sees(operator, row):
+        raise NotFound("there is no such approval")
+    return row
+
+
+def _resolution(data: Mapping[str, Any]) -> Resolution:
+    try:
+        return Resolution.model_validate(data)
+    except ValidationError as error:
+        item = error.errors(include_input=False, include_url=False)[0]
+        raise InvalidRequest(f"{'.'.join(map(str, item['loc']))}: {item['msg']}") from None
+
+
+def _page(request: Request) -> tuple[str | None, int]:
+    text = request.query_params.get("limit", str(PAGE))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= LARGEST_PAGE):
+        raise InvalidRequest(f"limit: a number from 1 to {LARGEST_PAGE}")
+    return request.query_params.get("cursor"), int(text)
+
+
+def _cursor(values: Sequence[Json]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode()
+
+
+def _place(cursor: str) -> tuple[datetime, str, int]:
+    try:
+        at, session_id, seq = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        return datetime.fromisoformat(at), str(session_id), int(seq)
+    except (ValueError, TypeError, binascii.Error) as error:
+        raise InvalidRequest("cursor: not one of ours") from error
+
+
+def _listed(items: Sequence[Json], following: str | None) -> Response:
+    return _json({"items": items, "next": following})
+
+
+def _json(data: Json) -> Response:
+    return Response(json.dumps(data, ensure_ascii=False), media_type="application/json")

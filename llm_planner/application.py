@@ -1,0 +1,165 @@
+"""The application: create_app() puts the parts together behind the HTTP doors, and takes them down in order."""
+
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy import Connection
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from .api import health, operators, turns
+from .api.auth import Doorkeeper
+from .api.edge import Edge, problem, problem_of
+from .api.jwt import JwtVerifier
+from .assembly import Ingredients, Parts, assemble, sqlite_lock, tool_registry
+from .clock import Clock, SystemClock
+from .errors import PlannerError
+from .llm.base import ChatModel
+from .logs import configure_logs
+from .settings import Settings, load_settings
+from .storage.migrate import Migrations, app_migrations, core_migrations
+from .tools import Tool
+from .version import __version__
+
+logger = logging.getLogger("llm_planner")
+DRAIN_S = 25.0
+"""How long running turns may finish after SIGTERM; platforms grant about 30 seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """What `create_app` was given, for the command line to build the same from."""
+
+    ingredients: Ingredients
+    migrations: Sequence[Migrations]
+
+
+def create_app(
+    *,
+    tools: Iterable[Tool | type[Tool]],
+    prompts: Path,
+    migrations: Path | None = None,
+    settings: Settings | None = None,
+    model: ChatModel | None = None,
+    clock: Clock | None = None,
+) -> FastAPI:
+    """The ASGI application.
+
+    `prompts` is the folder of planner.md and answerer.md; `migrations` the app's own Alembic scripts.
+    `settings`, `model` and `clock` stand in for the environment, the configured model and the machine's
+    clock in tests. Raises StartError for wrong settings or tools; nothing is opened before the server starts.
+    """
+    settings = settings or load_settings()
+    registry = tool_registry(settings, tools)
+    ingredients = Ingredients(settings, registry, prompts, clock or SystemClock(), model)
+    blueprint = Blueprint(ingredients, [core_migrations(), *app_migrations(migrations)])
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with running(blueprint, background=settings.workers_inline) as parts:
+            _open_doors(app, parts, blueprint)
+            yield
+
+    docs = None if settings.production else "/docs"
+    schema = None if settings.production else "/openapi.json"
+    app = FastAPI(
+        title="llm-planner",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=docs,
+        redoc_url=None,
+        openapi_url=schema,
+    )
+    app.add_middleware(Edge, hosts=settings.hosts)
+    app.add_exception_handler(PlannerError, _planner_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.state.blueprint = blueprint
+    return app
+
+
+@asynccontextmanager
+async def running(blueprint: Blueprint, *, background: bool) -> AsyncIterator[Parts]:
+    """One engine process: locked, migrated, started; at the end drained and closed."""
+    settings = blueprint.ingredients.settings
+    configure_logs(settings.log_format or ("json" if settings.production else "pretty"), settings.log_level)
+    lock = sqlite_lock(settings)
+    parts = assemble(blueprint.ingredients)
+    try:
+        if lock is not None:
+            lock.acquire()
+        if settings.migrates:
+            await upgrade(parts, blueprint.migrations)
+        await parts.engine.start(parts.worker, background=background)
+        _announce(parts)
+        yield parts
+    finally:
+        await parts.engine.drain(DRAIN_S)
+        await parts.close()
+        if lock is not None:
+            lock.release()
+
+
+async def upgrade(parts: Parts, migrations: Sequence[Migrations]) -> None:
+    """Bring every schema to its head."""
+
+    def transaction(conn: Connection) -> None:
+        for item in migrations:
+            item.upgrade(conn)
+
+    await parts.database.run(transaction)
+
+
+def _open_doors(app: FastAPI, parts: Parts, blueprint: Blueprint) -> None:
+    settings = parts.settings
+    verifier = JwtVerifier(settings, _fetch) if settings.who_may_chat == "jwt" else None
+    doorkeeper = Doorkeeper(settings, parts.keys, verifier)
+    desk = turns.Desk(parts.inbox, parts.engine, parts.worker.waiters, parts.views)
+    vitals = health.Vitals(__version__, parts.database, blueprint.migrations, not settings.production)
+    app.include_router(health.router(vitals))
+    app.include_router(turns.router(turns.Doors(desk, doorkeeper)))
+    app.include_router(operators.router(operators.Office(parts.database, doorkeeper, desk)))
+
+
+async def _fetch(url: str) -> bytes:
+    timeout = aiohttp.ClientTimeout(total=10)
+    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
+        answer.raise_for_status()
+        return await answer.content.read(1_000_000)
+
+
+def _announce(parts: Parts) -> None:
+    settings = parts.settings
+    plans = (
+        parts.model.name if parts.model is not None else "embedded (rules and retrieval; no key, no server)"
+    )
+    logger.info("planner: %s; tools: %s", plans, ", ".join(spec.name for spec in parts.registry) or "none")
+    logger.info("database: %s; web: %s", parts.database.url.render_as_string(), settings.who_may_chat)
+    if not settings.internal_keys:
+        logger.info("/wa/agent is shut: no INTERNAL_API_KEY is configured")
+
+
+async def _planner_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, PlannerError):
+        raise error
+    if error.status >= 500:
+        logger.warning("request %s: %s: %s", request.scope.get("request_id"), type(error).__name__, error)
+    return problem_of(error)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    status: Any = getattr(error, "status_code", 500)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(status, "http_error")
+    return problem(status, code, headers=getattr(error, "headers", None))
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    return problem(422, "invalid_request")

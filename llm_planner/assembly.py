@@ -1,0 +1,219 @@
+"""The assembly: every part made once and handed to those who need it; constructor passing, no container."""
+
+import importlib
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from .clock import Clock
+from .engine import EmbeddedEngine, ProcessLock
+from .errors import StartError
+from .keys import Keyring
+from .llm.base import ChatModel, OutputMode
+from .llm.http import ModelHttp
+from .llm.ollama import OllamaModel
+from .llm.openai import OpenAIModel
+from .mail import SmtpCourier
+from .prompts import load_prompt
+from .settings import SHORTEST_SECRET, Settings
+from .storage.database import Database, connect, normal_url
+from .tools import Tool, ToolRegistry
+from .turn.answerer import Answerer
+from .turn.audit import Audit
+from .turn.closing import Closing
+from .turn.confirmations import Confirmations
+from .turn.decisions import Decisions
+from .turn.embedded_planner import EmbeddedPlanner
+from .turn.executor import Executor
+from .turn.guard import Guard
+from .turn.inbox import Inbox, Limits
+from .turn.journal import Journal
+from .turn.models import Ceilings, Models
+from .turn.orchestrator import AgentOrchestrator
+from .turn.outbox import Courier, Deliveries
+from .turn.parking import Parking
+from .turn.planner import Asking, ModelPlanner, Planner
+from .turn.rounds import Planning
+from .turn.session import SessionLane
+from .turn.tokens import Tokens
+from .turn.view import Views
+from .worker import Worker
+
+LEASE_S = 30.0
+SWEEP_S = 3.0
+OLLAMA_LOCAL, OLLAMA_CLOUD = "http://localhost:11434", "https://ollama.com"
+OPENAI = "https://api.openai.com/v1"
+PLANNER_SLOTS = frozenset(["tools", "language"])
+ANSWERER_SLOTS = frozenset(["language"])
+
+
+@dataclass(frozen=True, slots=True)
+class Ingredients:
+    """What a process is made from; tests put their doubles here."""
+
+    settings: Settings
+    registry: ToolRegistry
+    prompts: Path
+    clock: Clock
+    model: ChatModel | None = None
+    lease_s: float = LEASE_S
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """One process, put together and not yet running."""
+
+    settings: Settings
+    registry: ToolRegistry
+    keys: Keyring
+    database: Database
+    audit: Audit
+    guard: Guard
+    inbox: Inbox
+    planner: Planner
+    views: Views
+    worker: Worker
+    engine: EmbeddedEngine
+    model: ChatModel | None
+
+    async def close(self) -> None:
+        """Close what holds threads, files and connections."""
+        if self.model is not None:
+            await self.model.close()
+        self.guard.close()
+        await self.database.close()
+
+
+def assemble(made_of: Ingredients) -> Parts:
+    """Put one process together. Raises StartError for what can't work."""
+    settings, registry, keys = made_of.settings, made_of.registry, keyring(made_of.settings)
+    database = connect(settings.database_url, made_of.clock)
+    audit, model = Audit(keys), chat_model(made_of)
+    guard = Guard(database, settings.tool_timeout_s, settings.budget_result_bytes)
+    gate = Confirmations(database, registry, keys, audit, guard)
+    models = _models(made_of, database, model, gate.tokens) if model is not None else None
+    parking = Parking(database, gate, guard, settings.confirm_ttl_sec, settings.budget_pending_writes)
+    closing, executor = Closing(database, audit, gate.tokens), Executor(guard)
+    journal = Journal(database, registry, gate, audit, guard)
+    limits = (settings.max_plan_rounds, settings.budget_steps)
+    planner = _planner(made_of, models, gate.tokens)
+    planning = Planning(planner, registry, closing, executor, parking, limits)
+    lanes, views = SessionLane(database, made_of.lease_s), Views(database, gate.tokens)
+    decisions = Decisions(database, registry, gate, journal, parking, executor)
+    answerer = Answerer(registry, guard, time_zone(settings), models if settings.answerer == "on" else None)
+    orchestrator = AgentOrchestrator(lanes, decisions, planning, answerer, closing, views)
+    inbox_limits = Limits(made_of.lease_s, settings.history_messages, settings.budget_queued_messages)
+    inbox = Inbox(database, audit, inbox_limits, settings.default_locale)
+    worker = Worker(database, inbox, orchestrator, lanes, Deliveries(database, _couriers(settings)), audit)
+    engine = EmbeddedEngine(SWEEP_S, made_of.lease_s / 3)
+    return Parts(
+        settings, registry, keys, database, audit, guard, inbox, planner, views, worker, engine, model
+    )
+
+
+def tool_registry(settings: Settings, tools: Iterable[Tool | type[Tool]]) -> ToolRegistry:
+    """The allowlist: `TOOL_MODULES` where it is set, else the tools that the app gave."""
+    if not settings.tool_modules:
+        return ToolRegistry(tools)
+    found: list[Tool | type[Tool]] = []
+    for name in settings.tool_modules:
+        try:
+            found += importlib.import_module(name).TOOLS
+        except (ImportError, AttributeError, TypeError) as error:
+            raise StartError(
+                f"TOOL_MODULES: {name} must be importable and have a list TOOLS ({error})"
+            ) from error
+    return ToolRegistry(found)
+
+
+def keyring(settings: Settings) -> Keyring:
+    """The keys: of SECRET_KEY, or, in development, of one minted into the data folder."""
+    previous = (
+        settings.secret_key_previous.get_secret_value().encode() if settings.secret_key_previous else None
+    )
+    if settings.secret_key is not None:
+        return Keyring(settings.secret_key.get_secret_value().encode(), previous)
+    path = settings.data_dir / "secret_key"
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x") as file:
+            path.chmod(0o600)
+            file.write(secrets.token_urlsafe(48))
+    except FileExistsError:
+        pass
+    found = path.read_text().strip()
+    if len(found) < SHORTEST_SECRET:
+        raise StartError(f"{path} holds no key: delete it, or set SECRET_KEY")
+    return Keyring(found.encode(), previous)
+
+
+def time_zone(settings: Settings) -> ZoneInfo:
+    try:
+        return ZoneInfo(settings.timezone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise StartError(
+            f"TIMEZONE: {settings.timezone!r} is not known; use a name such as America/Montevideo"
+        ) from error
+
+
+def sqlite_lock(settings: Settings) -> ProcessLock | None:
+    """The lock that keeps a second engine process off an SQLite file."""
+    url = normal_url(settings.database_url)
+    return ProcessLock(Path(f"{url.database}.lock")) if url.get_backend_name() == "sqlite" else None
+
+
+def chat_model(made_of: Ingredients) -> ChatModel | None:
+    """The language model of the settings; None for the embedded planner. There is no silent fallback."""
+    settings = made_of.settings
+    if made_of.model is not None:
+        return made_of.model
+    if settings.provider == "ollama":
+        key = settings.ollama_api_key.get_secret_value() if settings.ollama_api_key else None
+        url = settings.ollama_base_url or (OLLAMA_CLOUD if key else OLLAMA_LOCAL)
+        return OllamaModel(
+            ModelHttp(), url, settings.ollama_model, api_key=key, timeout_s=settings.llm_timeout_s
+        )
+    if settings.provider == "openai":
+        key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
+        url = settings.openai_base_url or OPENAI
+        return OpenAIModel(
+            ModelHttp(), url, settings.openai_model, api_key=key, timeout_s=settings.llm_timeout_s
+        )
+    return None
+
+
+def _models(made_of: Ingredients, database: Database, model: ChatModel, tokens: Tokens) -> Models:
+    settings = made_of.settings
+    ceilings = Ceilings(
+        (settings.budget_session_calls, settings.budget_session_tokens),
+        (settings.budget_principal_calls, settings.budget_principal_tokens),
+        (settings.budget_account_calls, settings.budget_account_tokens),
+    )
+    return Models(database, model, load_prompt(made_of.prompts, "answerer", ANSWERER_SLOTS), ceilings, tokens)
+
+
+def _planner(made_of: Ingredients, models: Models | None, tokens: Tokens) -> Planner:
+    settings = made_of.settings
+    if models is None:
+        return EmbeddedPlanner(made_of.registry, tokens)
+    asking = Asking(_modes(settings), settings.llm_timeout_s, settings.llm_max_tokens, time_zone(settings))
+    prompt = load_prompt(made_of.prompts, "planner", PLANNER_SLOTS)
+    return ModelPlanner(models, made_of.registry, prompt, asking, made_of.clock)
+
+
+def _modes(settings: Settings) -> tuple[OutputMode, ...]:
+    """The output modes to try, best first. Ollama's cloud takes a schema and does not enforce it."""
+    if settings.llm_output_mode != "auto":
+        return (settings.llm_output_mode,)
+    in_cloud = settings.provider == "ollama" and (settings.ollama_base_url or OLLAMA_CLOUD).startswith(
+        OLLAMA_CLOUD
+    )
+    return ("prompt",) if in_cloud else ("schema", "tool", "prompt")
+
+
+def _couriers(settings: Settings) -> dict[str, Courier]:
+    if settings.smtp_url is None:
+        return {}
+    return {"mail": SmtpCourier(settings.smtp_url.get_secret_value(), settings.mail_from)}

@@ -1,0 +1,1 @@
+"""The commands of `llm-planner`, a file a subject."""

@@ -1,0 +1,162 @@
+"""The engine: what drives turns, letters and timers; behind one seam, so that a fleet can use another one.
+
+Everything that must survive is in the database. An engine only decides when the handlers run; they are
+idempotent, and an engine may call them any number of times.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import IO, Protocol
+
+from .errors import PlannerError, StartError
+from .turn.inbox import Claimed
+
+logger = logging.getLogger("llm_planner.engine")
+AT_ONCE = 1000
+"""Turns that one process works on at the same time."""
+
+
+class Handlers(Protocol):
+    """What an engine drives."""
+
+    async def run_next(self, session_id: str, claimed: Claimed | None) -> bool:
+        """Work on the session's oldest open turn. True if there may be another one."""
+
+    async def deliver(self) -> int:
+        """Deliver one batch of the outbox. Returns how many."""
+
+    async def fire_timers(self) -> None:
+        """Expire what is overdue, purge what is old."""
+
+    async def waiting(self) -> list[str]:
+        """Sessions whose open turns nobody works on."""
+
+    async def renew(self) -> None:
+        """Push the leases of the turns in progress into the future."""
+
+
+class TurnEngine(Protocol):
+    """The seam."""
+
+    async def start(self, handlers: Handlers, *, background: bool) -> None:
+        """Begin. With `background` this process also sweeps, delivers and fires timers."""
+
+    def notify(self, session_id: str, claimed: Claimed | None = None) -> None:
+        """A turn was committed in this session; `claimed` if its lane is held already."""
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take nothing new, and let what runs finish for so long."""
+
+
+class EmbeddedEngine:
+    """Runs turns as tasks of this process; a sweep heals whatever a crash left between commit and notify."""
+
+    def __init__(self, sweep_s: float, renew_s: float) -> None:
+        self._sweep_s = sweep_s
+        self._renew_s = renew_s
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._lanes: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()
+        self._loops: list[asyncio.Task[None]] = []
+        self._draining = False
+        self._handlers: Handlers | None = None
+
+    async def start(self, handlers: Handlers, *, background: bool) -> None:
+        self._handlers = handlers
+        self._loops.append(asyncio.create_task(_every(self._renew_s, handlers.renew)))
+        if background:
+            self._loops.append(asyncio.create_task(_every(self._sweep_s, self._sweep)))
+
+    def notify(self, session_id: str, claimed: Claimed | None = None) -> None:
+        if self._handlers is None or self._draining:
+            return
+        if session_id in self._lanes:
+            self._again.add(session_id)
+            return
+        task = asyncio.create_task(self._lane(self._handlers, session_id, claimed))
+        self._lanes[session_id] = task
+
+    async def _lane(self, handlers: Handlers, session_id: str, claimed: Claimed | None) -> None:
+        """One session's turns, one after the other, until none is left."""
+        try:
+            async with self._places:
+                more = True
+                while more:
+                    self._again.discard(session_id)
+                    more = await handlers.run_next(session_id, claimed) and not self._draining
+                    claimed = None
+        finally:
+            del self._lanes[session_id]
+            if session_id in self._again:
+                self._again.discard(session_id)
+                self.notify(session_id)
+
+    async def _sweep(self) -> None:
+        if self._handlers is None or self._draining:
+            return
+        for session_id in await self._handlers.waiting():
+            self.notify(session_id)
+        await self._handlers.fire_timers()
+        while await self._handlers.deliver():
+            pass
+
+    async def drain(self, timeout_s: float) -> None:
+        self._draining = True
+        if self._lanes:
+            await asyncio.wait(list(self._lanes.values()), timeout=timeout_s)
+        for task in [*self._loops, *self._lanes.values()]:
+            task.cancel()
+        await asyncio.gather(*self._loops, *self._lanes.values(), return_exceptions=True)
+
+    @property
+    def at_work(self) -> int:
+        return len(self._lanes)
+
+
+async def _every(pause_s: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Run `work` again and again; a fault is logged and does not end the loop."""
+    while True:
+        try:
+            await work()
+        except (PlannerError, OSError) as error:
+            logger.warning("%s: %s", type(error).__name__, error)
+        await asyncio.sleep(pause_s)
+
+
+class ProcessLock:
+    """One engine process for one SQLite file, held by the operating system until the process ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+
+    def acquire(self) -> None:
+        """Raises StartError when another process has it."""
+        file = self._path.open("ab")
+        try:
+            _lock(file)
+        except OSError as error:
+            file.close()
+            raise StartError(
+                f"another process already runs this database ({self._path.name} is locked). SQLite serves one "
+                "process: stop the other one, or set DB_URL to a MySQL database for several."
+            ) from error
+        self._file = file
+
+    def release(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _lock(file: IO[bytes]) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

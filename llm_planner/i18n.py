@@ -1,0 +1,181 @@
+"""The texts of the core, in Spanish (voseo), English and Portuguese."""
+
+from typing import Final
+
+LANGUAGES: Final = ("es", "en", "pt")
+
+_TEXTS: Final[dict[str, tuple[str, str, str]]] = {
+    # key: (es, en, pt)
+    "card_asks": ("Necesito tu confirmación", "I need your confirmation", "Preciso da sua confirmação"),
+    "card_confirm": (
+        "Para hacerlo, respondé: confirmar {token}",
+        "To do it, reply: confirm {token}",
+        "Para fazer, responda: confirmar {token}",
+    ),
+    "card_cancel": (
+        "Para descartarlo, respondé: cancelar {token}",
+        "To discard it, reply: cancel {token}",
+        "Para descartar, responda: cancelar {token}",
+    ),
+    "card_expires": ("Vence: {when}", "Expires: {when}", "Vence: {when}"),
+    "card_decides": (
+        "Lo decide otra persona con el rol «{role}»; te aviso cuando responda.",
+        "A person with the role “{role}” decides; you will be told.",
+        "Quem decide é uma pessoa com a função «{role}»; você será avisado.",
+    ),
+    "card_from_tool": (
+        "atención: este valor no lo escribiste vos, salió de una herramienta",
+        "note: you did not write this value, it came from a tool",
+        "atenção: você não escreveu este valor, ele veio de uma ferramenta",
+    ),
+    "card_not_live": ("(ya no vale)", "(no longer valid)", "(já não vale)"),
+    "card_no_arguments": ("(sin datos)", "(no arguments)", "(sem dados)"),
+    "still_pending": (
+        "Hay operaciones tuyas sin confirmar. Escribí «pendientes» para verlas.",
+        "Some of your operations still wait. Write “pending” to see them.",
+        "Há operações suas sem confirmar. Escreva «pendentes» para vê-las.",
+    ),
+    "nothing_pending": (
+        "No hay nada pendiente de confirmación.",
+        "Nothing waits for your confirmation.",
+        "Não há nada pendente de confirmação.",
+    ),
+    "token_unknown": (
+        "Ese código no corresponde a ninguna operación pendiente tuya. No hice nada. "
+        "Escribí «pendientes» para ver qué espera confirmación.",
+        "That code belongs to none of your pending operations. Nothing was done. "
+        "Write “pending” to see what waits for you.",
+        "Esse código não corresponde a nenhuma operação pendente sua. Nada foi feito. "
+        "Escreva «pendentes» para ver o que espera confirmação.",
+    ),
+    "token_expired": (
+        "Ese código venció. No hice nada; si todavía lo querés, pedímelo de nuevo.",
+        "That code has expired. Nothing was done; ask again if you still want it.",
+        "Esse código venceu. Nada foi feito; se ainda quiser, peça de novo.",
+    ),
+    "token_used": (
+        "Ese código ya se usó o la operación ya se resolvió. No hice nada nuevo.",
+        "That code was used already, or the operation was decided. Nothing new was done.",
+        "Esse código já foi usado, ou a operação já foi resolvida. Nada novo foi feito.",
+    ),
+    "token_locked": (
+        "Demasiados códigos equivocados. Esperá unos minutos y pedí la operación de nuevo.",
+        "Too many wrong codes. Wait a few minutes and ask for the operation again.",
+        "Códigos errados demais. Espere alguns minutos e peça a operação de novo.",
+    ),
+    "cancelled": ("Listo, cancelado: {what}.", "Done, cancelled: {what}.", "Pronto, cancelado: {what}."),
+    "too_late": (
+        "Ya es tarde para cancelar eso: {what}.",
+        "It is too late to cancel that: {what}.",
+        "Já é tarde para cancelar isso: {what}.",
+    ),
+    "done": ("Listo: {what}.", "Done: {what}.", "Pronto: {what}."),
+    "write_failed": (
+        "No se pudo hacer «{what}»: {why}. No se hizo nada.",
+        "“{what}” could not be done: {why}. Nothing was done.",
+        "Não foi possível fazer «{what}»: {why}. Nada foi feito.",
+    ),
+    "write_unknown": (
+        "No sé si «{what}» llegó a hacerse: se cortó mientras corría. No lo repito por mi cuenta; "
+        "una persona lo va a revisar.",
+        "I don't know whether “{what}” went through: it was cut off while running. I won't repeat it by "
+        "myself; a person will look into it.",
+        "Não sei se «{what}» chegou a ser feito: foi interrompido durante a execução. Não vou repetir por conta "
+        "própria; uma pessoa vai verificar.",
+    ),
+    "step_failed": (
+        "No pude completar «{what}»: {why}.",
+        "I could not complete “{what}”: {why}.",
+        "Não consegui concluir «{what}»: {why}.",
+    ),
+    "step_error": ("falló la herramienta", "the tool failed", "a ferramenta falhou"),
+    "step_timeout": ("tardó demasiado", "it took too long", "demorou demais"),
+    "step_skipped": (
+        "depende de un paso que no salió",
+        "it depends on a step that did not work",
+        "depende de um passo que não funcionou",
+    ),
+    "step_blocked": (
+        "Después sigue: «{what}».",
+        "Afterwards: “{what}”.",
+        "Depois segue: «{what}».",
+    ),
+    "no_plan": (
+        "Perdón, no pude preparar un plan para eso. No hice nada. ¿Me lo decís de otra manera?",
+        "Sorry, I could not prepare a plan for that. Nothing was done. Could you put it another way?",
+        "Desculpe, não consegui preparar um plano para isso. Nada foi feito. Pode dizer de outra forma?",
+    ),
+    "model_away": (
+        "Perdón, ahora no puedo pensar una respuesta: el modelo no contesta. No hice nada; probá en un rato.",
+        "Sorry, I can't think of an answer now: the model does not respond. Nothing was done; try again later.",
+        "Desculpe, agora não consigo pensar numa resposta: o modelo não responde. Nada foi feito; tente mais tarde.",
+    ),
+    "over_budget": (
+        "Se alcanzó el límite de uso por hoy. No hice nada; probá mañana o hablá con quien administra el servicio.",
+        "Today's usage limit is reached. Nothing was done; try tomorrow or talk to whoever runs this service.",
+        "O limite de uso de hoje foi atingido. Nada foi feito; tente amanhã ou fale com quem administra o serviço.",
+    ),
+    "too_many_pending": (
+        "Ya hay demasiadas operaciones esperando confirmación. Confirmá o cancelá alguna y pedímelo de nuevo.",
+        "Too many operations wait for confirmation already. Confirm or cancel some and ask again.",
+        "Já há operações demais esperando confirmação. Confirme ou cancele alguma e peça de novo.",
+    ),
+    "too_long_to_show": (
+        "No puedo pedirte confirmación para «{what}»: los datos son demasiado largos para mostrarlos enteros. "
+        "No hice nada.",
+        "I can't ask you to confirm “{what}”: the arguments are too long to be shown whole. Nothing was done.",
+        "Não posso pedir confirmação para «{what}»: os dados são longos demais para mostrar por inteiro. "
+        "Nada foi feito.",
+    ),
+    "tainted": (
+        "No hago «{what}»: algunos datos no los escribiste vos, salieron de una herramienta. No hice nada.",
+        "I won't do “{what}”: some of its values are not yours, they came from a tool. Nothing was done.",
+        "Não faço «{what}»: alguns dados não são seus, vieram de uma ferramenta. Nada foi feito.",
+    ),
+    "gave_up": (
+        "Perdón, no pude terminar de atender este mensaje después de varios intentos. "
+        "Si había una operación en curso, una persona la va a revisar.",
+        "Sorry, I could not finish this message after several attempts. "
+        "If an operation was under way, a person will look into it.",
+        "Desculpe, não consegui terminar esta mensagem depois de várias tentativas. "
+        "Se havia uma operação em curso, uma pessoa vai verificar.",
+    ),
+    "nothing_to_say": (
+        "No encontré nada para decirte sobre eso.",
+        "I found nothing to tell you about that.",
+        "Não encontrei nada para dizer sobre isso.",
+    ),
+    "yes": ("sí", "yes", "sim"),
+    "no": ("no", "no", "não"),
+    "none_found": ("sin resultados", "no results", "sem resultados"),
+    "operator_rejected": (
+        "Una persona revisó «{what}» y dijo que no{why}.",
+        "A person looked at “{what}” and said no{why}.",
+        "Uma pessoa analisou «{what}» e disse que não{why}.",
+    ),
+    "operator_edited": (
+        "Una persona corrigió «{what}». Así quedaría:",
+        "A person edited “{what}”. It would now be:",
+        "Uma pessoa corrigiu «{what}». Ficaria assim:",
+    ),
+    "decision_stale": (
+        "Esa operación ya estaba resuelta o cambió.",
+        "That operation was decided already, or it changed.",
+        "Essa operação já estava resolvida ou mudou.",
+    ),
+}
+
+
+def language(locale: str) -> str:
+    """The language of a locale tag (RFC 5646) among ours: `es-AR` is `es`; an unknown one is English."""
+    primary = locale.replace("_", "-").partition("-")[0].lower()
+    return primary if primary in LANGUAGES else "en"
+
+
+def text(key: str, locale: str, **values: str) -> str:
+    """The text of `key` in the locale's language, with its values filled in."""
+    return _TEXTS[key][LANGUAGES.index(language(locale))].format(**values)
+
+
+def keys() -> tuple[str, ...]:
+    return tuple(_TEXTS)

@@ -1,0 +1,1 @@
+"""Language models behind one protocol: chat clients, the schemas they are sent, the JSON they send back."""

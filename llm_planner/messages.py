@@ -1,0 +1,117 @@
+"""The values that travel between the doors and the turn: who speaks, what came in, what goes out."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Json = Any
+"""A JSON value: str, int, float, bool, None, or a list or dict of them."""
+
+StepStatus = Literal["ok", "error", "timeout", "skipped", "blocked", "awaiting_confirmation", "unknown"]
+TurnStatus = Literal["answered", "needs_confirmation", "executed", "cancelled", "refused", "failed"]
+
+
+def canonical(value: Json) -> bytes:
+    """The one byte form of a JSON value that digests are taken over: sorted keys, no spaces, UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """Who speaks where. The label means something only inside the other three (rule 15)."""
+
+    channel: str
+    account: str
+    principal: str
+    label: str
+
+    def digest(self) -> str:
+        """SHA-256 of the four parts, hex: the unique key of the session's row."""
+        parts = [self.channel, self.account, self.principal, self.label]
+        return hashlib.sha256(canonical(parts)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What an operator decided about a parked write; travels in the session's lane like a message."""
+
+    confirmation_id: str
+    decision: Literal["approve", "reject", "edit"]
+    operator: str
+    roles: tuple[str, ...]
+    digest: str | None = None
+    args: Mapping[str, Json] | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InboundMessage:
+    """One verified message. `message_id` is unique in its session; `verbs` is false where the text is
+    not the owner's own original message (forwarded, quoted, from a group): then it approves nothing."""
+
+    key: SessionKey
+    message_id: str
+    text: str
+    locale: str | None = None
+    verbs: bool = True
+    decision: Decision | None = None
+
+    def digest(self) -> str:
+        """SHA-256 over what the message says, hex: same id with another digest is a conflict."""
+        decided = None
+        if self.decision is not None:
+            decided = [self.decision.confirmation_id, self.decision.decision, self.decision.operator]
+        return hashlib.sha256(canonical([self.text, self.locale, self.verbs, decided])).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step as the caller sees it."""
+
+    id: str
+    tool: str
+    status: StepStatus
+    result: Json = None
+    error: str | None = None
+    ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmationView:
+    """A parked write as its owner sees it; `token` is None where an operator decides."""
+
+    id: str
+    token: str | None
+    tool: str
+    args: Mapping[str, Json]
+    summary: str
+    approver: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TurnView:
+    """The answer to one message, in the shape of the contract."""
+
+    session_id: str
+    turn_id: str
+    message_id: str
+    duplicate: bool
+    status: TurnStatus
+    code: str | None
+    reply: str
+    confirmations: tuple[ConfirmationView, ...] = ()
+    steps: tuple[StepView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One thing that happened. `payload` is redacted by whoever makes the event."""
+
+    kind: str
+    actor: str
+    payload: Mapping[str, Json] = field(default_factory=dict)
+    turn_id: str | None = None

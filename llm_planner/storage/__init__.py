@@ -1,0 +1,1 @@
+"""Storage: the tables, the queries, and the one way to run them."""

@@ -1,0 +1,199 @@
+"""The database: one method that runs a plain function as one transaction.
+
+`fn(conn)` is synchronous SQLAlchemy Core code, so nothing can be awaited inside a transaction. On SQLite it
+runs in the one writer thread (readers have their own), on MySQL through `AsyncConnection.run_sync`.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, literal_column, make_url, select
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from ..clock import Clock
+from ..errors import DatabaseUnavailable, StartError
+
+T = TypeVar("T")
+Transaction = Callable[[Connection], T]
+
+TRIES = 8
+RETRIED = frozenset({1205, 1213})
+"""Lock wait timeout and deadlock: the server rolled back, so the whole transaction may run again."""
+READERS = 4
+
+
+def normal_url(text: str) -> URL:
+    """`DB_URL` with our driver in place of whichever it names: pysqlite or asyncmy."""
+    url = make_url(text)
+    if url.get_backend_name() == "sqlite":
+        return url.set(drivername="sqlite+pysqlite")
+    return url.set(drivername="mysql+asyncmy")
+
+
+def now(conn: Connection) -> datetime:
+    """The time that leases and expiries are judged by: the server's own, on SQLite the injected clock's."""
+    clock: Clock | None = conn.info.get("clock")
+    if clock is not None:
+        return clock.now()
+    found = conn.execute(_UTC_NOW).scalar_one()
+    return found.replace(tzinfo=UTC)
+
+
+_UTC_NOW: Select[datetime] = select(literal_column("UTC_TIMESTAMP(6)"))
+
+
+class Database(Protocol):
+    """What every part above storage knows of the database."""
+
+    url: URL
+
+    async def run(self, fn: Transaction[T]) -> T:
+        """Run `fn` in one transaction and commit. Raises DatabaseUnavailable; never half done."""
+
+    async def read(self, fn: Transaction[T]) -> T:
+        """Run `fn` beside the writer; it must not write."""
+
+    async def close(self) -> None:
+        """Let running transactions finish and close every connection."""
+
+
+def connect(text: str, clock: Clock) -> Database:
+    """The database of `DB_URL`. Opens nothing yet. Raises StartError for a URL it can't use."""
+    url = normal_url(text)
+    return SqliteDatabase(url, clock) if url.get_backend_name() == "sqlite" else MysqlDatabase(url)
+
+
+async def _finish(task: "asyncio.Future[T]") -> T:
+    """Wait for a transaction that, once begun, our own cancellation does not cut in two."""
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+class SqliteDatabase:
+    """One file: one writer thread, a few reader threads, WAL, every commit on disk."""
+
+    def __init__(self, url: URL, clock: Clock) -> None:
+        self.url = url
+        if not url.database or url.database == ":memory:":
+            raise StartError("DB_URL: an SQLite file is needed, such as sqlite:///data/llm_planner.db")
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        self._write_engine = self._engine("BEGIN IMMEDIATE", 1, clock)
+        self._read_engine = self._engine("BEGIN", READERS, clock)
+        self._writer = ThreadPoolExecutor(1, "sqlite-writer")
+        self._readers = ThreadPoolExecutor(READERS, "sqlite-reader")
+
+    def _engine(self, begin: str, size: int, clock: Clock) -> Engine:
+        engine = create_engine(
+            self.url, pool_size=size, max_overflow=0, connect_args={"timeout": 15, "check_same_thread": False}
+        )
+
+        @event.listens_for(engine, "connect")
+        def _prepare(connection: Any, record: Any) -> None:
+            connection.isolation_level = None
+            record.info["clock"] = clock
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000"):
+                connection.execute(f"PRAGMA {pragma}")
+
+        @event.listens_for(engine, "begin")
+        def _begin(conn: Connection) -> None:
+            conn.exec_driver_sql(begin)
+
+        return engine
+
+    async def run(self, fn: Transaction[T]) -> T:
+        return await self._in(self._writer, self._write_engine, fn)
+
+    async def read(self, fn: Transaction[T]) -> T:
+        return await self._in(self._readers, self._read_engine, fn)
+
+    async def _in(self, threads: ThreadPoolExecutor, engine: Engine, fn: Transaction[T]) -> T:
+        loop = asyncio.get_running_loop()
+        return await _finish(loop.run_in_executor(threads, partial(self._transact, engine, fn)))
+
+    @staticmethod
+    def _transact(engine: Engine, fn: Transaction[T]) -> T:
+        try:
+            with engine.begin() as conn:
+                return fn(conn)
+        except (OperationalError, PoolTimeout) as error:
+            raise DatabaseUnavailable(_in_words(error)) from error
+
+    async def close(self) -> None:
+        for threads in (self._writer, self._readers):
+            await asyncio.to_thread(threads.shutdown)
+        self._write_engine.dispose()
+        self._read_engine.dispose()
+
+
+class MysqlDatabase:
+    """MySQL or MariaDB over asyncmy, READ COMMITTED, transactions retried whole on deadlock."""
+
+    def __init__(self, url: URL) -> None:
+        query = dict(url.query)
+        authority = query.pop("ssl_ca", None)
+        self.url = url
+        arguments: dict[str, Any] = {
+            "connect_timeout": 5,
+            "charset": "utf8mb4",
+            "init_command": "SET time_zone='+00:00'",
+        }
+        if authority is not None:
+            arguments["ssl"] = ssl.create_default_context(cafile=str(authority))
+        self._engine: AsyncEngine = create_async_engine(
+            url.set(query=query),
+            isolation_level="READ COMMITTED",
+            pool_size=10,
+            max_overflow=20,
+            pool_timeout=15,
+            pool_pre_ping=True,
+            pool_recycle=1800,
+            connect_args=arguments,
+        )
+
+    async def run(self, fn: Transaction[T]) -> T:
+        return await _finish(asyncio.ensure_future(self._transact(fn)))
+
+    async def read(self, fn: Transaction[T]) -> T:
+        return await self.run(fn)
+
+    async def _transact(self, fn: Transaction[T]) -> T:
+        for attempt in range(1, TRIES + 1):
+            try:
+                async with self._engine.begin() as conn:
+                    return await conn.run_sync(fn)
+            except (DBAPIError, PoolTimeout, OSError) as error:
+                if attempt == TRIES or _code(error) not in RETRIED:
+                    if isinstance(error, DBAPIError) and not _passes(error):
+                        raise
+                    raise DatabaseUnavailable(_in_words(error)) from error
+                await asyncio.sleep(0.005 * attempt)
+        raise AssertionError("the loop above returns or raises")
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+def _code(error: BaseException) -> int | None:
+    original = getattr(error, "orig", None)
+    arguments = getattr(original, "args", ())
+    return arguments[0] if arguments and isinstance(arguments[0], int) else None
+
+
+def _passes(error: DBAPIError) -> bool:
+    """Whether the fault lies with the server or the way to it, not with the statement."""
+    return error.connection_invalidated or isinstance(error, OperationalError)
+
+
+def _in_words(error: BaseException) -> str:
+    return f"the database did not answer ({type(error).__name__}, {_code(error) or 'no code'}); see DB_URL"

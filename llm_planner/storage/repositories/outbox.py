@@ -1,0 +1,141 @@
+"""The outbox: what leaves the house, stored with the turn that made it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from ..states import OutboxState
+from ..tables import outbox
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One thing to deliver. `body` has the shape its kind needs."""
+
+    session_id: str
+    id: str
+    turn_id: str | None
+    kind: str
+    destination: str
+    body: Mapping[str, Any]
+    idempotency_key: str
+    state: str
+    attempts: int
+    due_at: datetime
+    error: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+_c = outbox.c
+_FIELDS = tuple(OutboxRow.__dataclass_fields__)
+_ADD = insert(outbox)
+_HAS = select(_c.idempotency_key).where(
+    _c.session_id == bindparam("session"), _c.idempotency_key == bindparam("key")
+)
+_MINE = (_c.session_id == bindparam("session"), _c.id == bindparam("key"))
+_DUE = (
+    select(outbox)
+    .where(
+        _c.state.in_([OutboxState.QUEUED, OutboxState.RETRYING]),
+        _c.due_at <= bindparam("moment"),
+        _c.kind.in_(bindparam("kinds", expanding=True)),
+    )
+    .order_by(_c.due_at)
+    .limit(bindparam("most"))
+)
+_STUCK = select(outbox).where(_c.state == OutboxState.SENDING, _c.due_at <= bindparam("moment"))
+_CLAIM = (
+    update(outbox)
+    .where(*_MINE, _c.state == bindparam("seen"), _c.attempts == bindparam("tried"))
+    .values(state=OutboxState.SENDING, attempts=_c.attempts + 1, due_at=bindparam("until"))
+)
+_SETTLE = (
+    update(outbox)
+    .where(*_MINE, _c.state == OutboxState.SENDING, _c.attempts == bindparam("tried"))
+    .values(
+        state=bindparam("next_state"),
+        error=bindparam("why"),
+        due_at=bindparam("due"),
+        finished_at=bindparam("done"),
+    )
+)
+_REQUEUE = (
+    update(outbox)
+    .where(*_MINE, _c.state.in_([OutboxState.DEAD, OutboxState.UNKNOWN, OutboxState.RETRYING]))
+    .values(state=OutboxState.QUEUED, due_at=bindparam("due"), finished_at=None)
+)
+
+
+def add(conn: Connection, rows: Sequence[OutboxRow]) -> None:
+    """Insert what is not there yet: a repeated idempotency key is the same letter again."""
+    for row in rows:
+        if conn.execute(_HAS, {"session": row.session_id, "key": row.idempotency_key}).first() is None:
+            conn.execute(_ADD, {name: getattr(row, name) for name in _FIELDS})
+
+
+def due(conn: Connection, kinds: Sequence[str], moment: datetime, most: int) -> Sequence[OutboxRow]:
+    """What may be delivered now, of the kinds that this process can deliver."""
+    if not kinds:
+        return []
+    rows = conn.execute(_DUE, {"kinds": list(kinds), "moment": moment, "most": most})
+    return [OutboxRow(*row) for row in rows]
+
+
+def stuck(conn: Connection, moment: datetime) -> Sequence[OutboxRow]:
+    """What a worker took and never settled before its deadline."""
+    return [OutboxRow(*row) for row in conn.execute(_STUCK, {"moment": moment})]
+
+
+def claim(conn: Connection, row: OutboxRow, until: datetime) -> bool:
+    """Take one delivery by compare-and-set on its state and attempts; `until` is its deadline."""
+    values = {
+        "session": row.session_id,
+        "key": row.id,
+        "seen": row.state,
+        "tried": row.attempts,
+        "until": until,
+    }
+    return conn.execute(_CLAIM, values).rowcount == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How one delivery attempt ended; `due` is when to try again, or when it ended."""
+
+    state: OutboxState
+    due: datetime
+    error: str | None = None
+
+
+def settle(conn: Connection, row: OutboxRow, tried: int, end: Settlement) -> bool:
+    """Write down the end of attempt number `tried`."""
+    finished = None if end.state in (OutboxState.RETRYING, OutboxState.QUEUED) else end.due
+    values = {
+        "session": row.session_id, "key": row.id, "tried": tried, "next_state": end.state,
+        "why": end.error, "due": end.due, "done": finished,
+    }  # fmt: skip
+    return conn.execute(_SETTLE, values).rowcount == 1
+
+
+def requeue(conn: Connection, row: OutboxRow, due: datetime) -> bool:
+    """A person tries again what ended dead, unknown, or waits too long."""
+    return conn.execute(_REQUEUE, {"session": row.session_id, "key": row.id, "due": due}).rowcount == 1
+
+
+def page(conn: Connection, state: str | None, after: str | None, limit: int) -> Sequence[OutboxRow]:
+    """Deliveries of all sessions, newest first."""
+    query = select(outbox).order_by(_c.id.desc()).limit(limit)
+    if state is not None:
+        query = query.where(_c.state == state)
+    if after is not None:
+        query = query.where(_c.id < after)
+    return [OutboxRow(*row) for row in conn.execute(query)]
+
+
+def find(conn: Connection, outbox_id: str) -> OutboxRow | None:
+    row = conn.execute(select(outbox).where(_c.id == outbox_id)).first()
+    return OutboxRow(*row) if row is not None else None

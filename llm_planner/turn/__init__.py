@@ -1,0 +1,1 @@
+"""The turn: what happens to one message, a file a stage."""

@@ -1,0 +1,120 @@
+"""The answerer: results become the text for the user; what is not ours is made harmless first."""
+
+import json
+from collections.abc import Mapping, Sequence
+from zoneinfo import ZoneInfo
+
+from ..errors import ModelError
+from ..i18n import language, text
+from ..messages import Json
+from ..neutral import foreign, plain
+from ..storage.repositories.confirmations import ConfirmationRow
+from ..tools import ToolRegistry
+from .cards import card
+from .guard import Guard
+from .models import Models
+from .record import StepResult, TurnRecord
+
+LANGUAGE_NAMES = {"es": "Spanish (voseo)", "en": "English", "pt": "Portuguese"}
+LONGEST = 8000
+
+
+class Answerer:
+    """Puts a reply together: our sentences, foreign text, cards, and one line about what still waits."""
+
+    def __init__(self, registry: ToolRegistry, guard: Guard, zone: ZoneInfo, models: Models | None) -> None:
+        self._registry = registry
+        self._guard = guard
+        self._zone = zone
+        self._models = models
+
+    async def answer(self, record: TurnRecord) -> str:
+        """The whole reply, with placeholders where tokens go."""
+        parts = [record.said] if record.said else []
+        parts += await self._results(record)
+        cards = [*record.parked, *record.shown]
+        parts += [card(row, self._title(row), record.locale, self._zone) for row in cards]
+        shown = {row.id for row in cards} | {row.id for row in self._replaced(record)}
+        if any(row.approver == "user" and row.id not in shown for row in record.pending):
+            parts.append(text("still_pending", record.locale))
+        return "\n\n".join(parts) or text("nothing_to_say", record.locale)
+
+    def _replaced(self, record: TurnRecord) -> list[ConfirmationRow]:
+        """Pending rows that this turn's requests take the place of."""
+        tools = {row.tool for row in record.parked}
+        return [row for row in record.pending if row.tool in tools]
+
+    def _title(self, row: ConfirmationRow) -> str:
+        spec = self._registry.get(row.tool)
+        return plain(spec.title if spec is not None else row.tool)
+
+    async def _results(self, record: TurnRecord) -> list[str]:
+        if record.said and record.rounds and not record.rounds[-1].plan["tool_calls"]:
+            return []  # the last plan was the answer, with the results before it
+        steps = [step for step in record.steps if step.status not in ("awaiting_confirmation", "blocked")]
+        if self._models is not None and steps and not record.parked and record.executed is None:
+            written = await self._written(record, steps, self._models)
+            if written:
+                return [written]
+        return [line for step in steps if (line := self._line(record, step))]
+
+    async def _written(self, record: TurnRecord, steps: Sequence[StepResult], models: Models) -> str | None:
+        """A model's own words about the results; without them the tidy default does."""
+        slots = {"language": LANGUAGE_NAMES[language(record.locale)]}
+        shown = [{"tool": s.tool, "status": s.status, "result": s.result, "error": s.error} for s in steps]
+        try:
+            answer = await models.write(record, slots, models.redact(record.message.text), shown)
+        except ModelError as error:
+            record.note("answer_failed", code=error.code)
+            return None
+        return foreign(answer, self._registry.hosts)[:LONGEST]
+
+    def _line(self, record: TurnRecord, step: StepResult) -> str:
+        spec = self._registry.get(step.tool)
+        title = (
+            record.executed.summary if record.executed is not None and record.executed.step == step.id else ""
+        )
+        title = title or plain(spec.title if spec is not None else step.tool)
+        locale = record.locale
+        if step.status == "ok":
+            told = self._guard.text(spec.tool.render, step.result, locale) if spec is not None else None
+            body = foreign(told if told is not None else tidy(step.result, locale), self._registry.hosts)[
+                :LONGEST
+            ]
+            return (
+                body
+                if spec is None or not spec.write
+                else "\n".join([text("done", locale, what=title), body]).strip()
+            )
+        if step.status == "unknown":
+            return text("write_unknown", locale, what=title)
+        why = foreign(step.error, self._registry.hosts) if step.error and step.status == "error" else ""
+        why = why.rstrip(".") or text(
+            "step_error" if step.status == "error" else f"step_{step.status}", locale
+        )
+        failed_write = (
+            spec is not None and spec.write and step.status == "error" and record.executed is not None
+        )
+        return text("write_failed" if failed_write else "step_failed", locale, what=title, why=why)
+
+
+def tidy(value: Json, locale: str, depth: int = 0) -> str:
+    """A JSON value as short lines for a person."""
+    if isinstance(value, Mapping) and value and depth < 3:
+        return "\n".join(_entry(str(name), item, locale, depth) for name, item in value.items())
+    if isinstance(value, list) and value and depth < 3:
+        if all(not isinstance(item, Mapping | list) for item in value):
+            return ", ".join(tidy(item, locale, depth) for item in value)
+        return "\n".join(f"{'  ' * depth}- {tidy(item, locale, depth + 1).strip()}" for item in value)
+    if isinstance(value, bool):
+        return text("yes" if value else "no", locale)
+    if value is None or value in ([], {}, ""):
+        return text("none_found", locale)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _entry(name: str, item: Json, locale: str, depth: int) -> str:
+    label = name.replace("_", " ")
+    body = tidy(item, locale, depth + 1)
+    separator = "\n" if "\n" in body else " "
+    return f"{'  ' * depth}{label}:{separator}{body}"

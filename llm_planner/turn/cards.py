@@ -1,0 +1,60 @@
+"""The confirmation card: ours, exact, and nothing else looks like it (rule 3)."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from ..i18n import text
+from ..messages import Json
+from ..neutral import CARD_MARK, TOKEN_CLOSE, TOKEN_OPEN, plain, quoted
+from ..storage.repositories.confirmations import ConfirmationRow
+from .provenance import from_tool
+
+LONGEST = 6000
+"""Characters. What can't be shown whole can't be approved."""
+
+
+def too_long(args: Mapping[str, Json]) -> bool:
+    return sum(len(plain(name)) + len(quoted(value)) + 4 for name, value in args.items()) > LONGEST
+
+
+def card(row: ConfirmationRow, title: str, locale: str, zone: ZoneInfo) -> str:
+    """The card of one parked write, with a placeholder where its token goes."""
+    lines = [f"{CARD_MARK} {text('card_asks', locale)}: {title}"]
+    if row.summary and row.summary != title:
+        lines.append(f"  {row.summary}")
+    lines += _arguments(row, locale)
+    if row.approver == "user":
+        token = f"{TOKEN_OPEN}{row.id}{TOKEN_CLOSE}"
+        lines += [text("card_confirm", locale, token=token), text("card_cancel", locale, token=token)]
+    else:
+        lines.append(text("card_decides", locale, role=plain(row.approver)))
+    lines.append(text("card_expires", locale, when=clock_time(row.expires_at, zone)))
+    return "\n".join(lines)
+
+
+def clock_time(moment: datetime, zone: ZoneInfo) -> str:
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+
+
+def _arguments(row: ConfirmationRow, locale: str) -> list[str]:
+    if not row.args:
+        return [f"  {text('card_no_arguments', locale)}"]
+    lines = []
+    for name, value in row.args.items():
+        lines.append(f"  • {plain(name)}: {quoted(value)}")
+        if from_tool(row.origins.get(name, "")):
+            lines.append(f"    ({text('card_from_tool', locale)})")
+    return lines
+
+
+def fill_tokens(reply: str, live: Mapping[str, str], locale: str) -> str:
+    """A stored reply as it is sent: placeholders of live cards become their tokens, the others say so."""
+    out, rest = [], reply
+    while True:
+        before, opened, tail = rest.partition(TOKEN_OPEN)
+        out.append(before)
+        if not opened:
+            return "".join(out)
+        confirmation_id, _, rest = tail.partition(TOKEN_CLOSE)
+        out.append(live.get(confirmation_id, text("card_not_live", locale)))

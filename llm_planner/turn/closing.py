@@ -1,0 +1,118 @@
+"""The close: turn, reply, history, facts, parked writes, mail and audit, in one transaction or not at all."""
+
+import asyncio
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from ..errors import LaneLost
+from ..storage.database import Database, now
+from ..storage.repositories import audit, confirmations, outbox, sessions, turns
+from ..storage.repositories.sessions import Release, SessionRow
+from ..storage.states import TurnState
+from .audit import Audit
+from .outbox import letters
+from .record import TurnRecord
+from .tokens import Tokens
+
+
+class Closing:
+    """The last transaction of a turn."""
+
+    def __init__(self, database: Database, trail: Audit, tokens: Tokens) -> None:
+        self._database = database
+        self._trail = trail
+        self._tokens = tokens
+
+    async def store_plan(self, record: TurnRecord) -> None:
+        """Keep the checked plan before its first effect (rule 8). Raises LaneLost."""
+        rounds = [round_.stored() for round_ in record.rounds]
+        kept = await self._database.run(lambda conn: turns.store_rounds(conn, record.lane.fence, rounds))
+        if not kept:
+            raise LaneLost("the session's lane was taken over")
+
+    async def close(self, record: TurnRecord, reply: str) -> None:
+        """Store the end of the turn and free the lane. Cancellation does not cut it. Raises LaneLost."""
+        record.note("replied", status=record.status, code=record.code, parked=len(record.parked))
+        await asyncio.shield(self._database.run(lambda conn: self._close(conn, record, reply)))
+
+    def _close(self, conn: Connection, record: TurnRecord, reply: str) -> None:
+        moment, lane = now(conn), record.lane
+        self._release(conn, record, moment)
+        values = {
+            "next_state": _state(record), "outcome": record.status, "why": record.code, "text": reply,
+            "stored": [round_.stored() for round_ in record.rounds], "moment": moment,
+        }  # fmt: skip
+        if not turns.close(conn, lane.fence, values):
+            raise LaneLost("the session's lane was taken over")
+        turns.say(conn, self._lines(record, reply, moment))
+        turns.record_calls(conn, [{**call, "at": moment} for call in record.calls])
+        for turn_id, rounds in record.home_rounds.items():
+            turns.keep_rounds(conn, lane.session_id, turn_id, [round_.stored() for round_ in rounds])
+        for row in record.parked:
+            confirmations.supersede(conn, lane.session_id, lane.turn_id, row.tool, moment)
+        if record.parked:
+            confirmations.park(conn, record.parked)
+        outbox.add(conn, letters(record, moment))
+
+    def _release(self, conn: Connection, record: TurnRecord, moment: datetime) -> None:
+        """Free the lane and continue the audit chain, by compare-and-set on both."""
+        seen = record.session
+        if not self._try_release(conn, record, seen, record.lane.epoch, moment):
+            current = sessions.by_id(conn, seen.id)
+            if current is None or current.epoch != record.lane.epoch:
+                raise LaneLost("the session's lane was taken over")
+            if not self._try_release(conn, record, current, current.epoch, moment):
+                raise LaneLost("the audit chain moved while this turn was closing")
+
+    def _try_release(
+        self, conn: Connection, record: TurnRecord, seen: SessionRow, epoch: int, moment: datetime
+    ) -> bool:
+        rows = self._trail.chained((seen.id, seen.audit_seq, seen.audit_head), record.events, moment)
+        ends = [row.expires_at for row in record.parked]
+        ends += [seen.parked_until] if seen.parked_until is not None and seen.parked_until > moment else []
+        left = Release(
+            session_id=seen.id,
+            epoch=epoch,
+            facts={
+                **seen.facts,
+                **{name: {**fact, "at": moment.isoformat()} for name, fact in record.facts.items()},
+            },
+            seen_seq=seen.audit_seq,
+            seq=rows[-1].seq,
+            head=rows[-1].hash,
+            parked_until=max(ends) if ends else None,
+        )
+        if not sessions.release(conn, left):
+            return False
+        audit.add(conn, rows)
+        return True
+
+    def _lines(self, record: TurnRecord, reply: str, moment: datetime) -> list[dict[str, Any]]:
+        """The two lines of history. Verbs and cards are kept for the timeline and never shown to a model."""
+        shown = "verb" if record.is_verb else "message"
+        said = "verb" if record.is_verb or record.parked or record.shown else "message"
+        lane, text = record.lane, self._tokens.redact(record.message.text)
+        common = {
+            "session_id": lane.session_id,
+            "seq": lane.seq,
+            "turn_id": lane.turn_id,
+            "created_at": moment,
+        }
+        return [
+            {**common, "role": "user", "kind": shown, "text": text, "from_tools": 0},
+            {
+                **common,
+                "role": "assistant",
+                "kind": said,
+                "text": reply,
+                "from_tools": int(record.from_tools),
+            },
+        ]
+
+
+def _state(record: TurnRecord) -> TurnState:
+    if record.status == "needs_confirmation":
+        return TurnState.NEEDS_CONFIRMATION
+    return TurnState.FAILED if record.status == "failed" else TurnState.ANSWERED

@@ -1,0 +1,137 @@
+"""Decisions: what the owner's verbs and the operators' answers do; no model is involved.
+
+A confirmed write is called once, and then the rest of the plan it came from goes on.
+"""
+
+from pydantic import ValidationError
+
+from ..errors import NotFound, PlanRejected
+from ..i18n import text
+from ..storage.database import Database
+from ..storage.repositories import turns
+from ..storage.repositories.confirmations import ConfirmationRow
+from ..tools import ToolRegistry
+from .confirmations import Claim, Confirmations, Refused
+from .executor import Executor
+from .journal import Journal
+from .parking import Parking
+from .plan import CheckedPlan, PlannerOutput, Rules, check
+from .record import Round, StepResult, TurnRecord, stored_round
+from .rulings import Rulings
+from .verbs import Verb, parse
+
+
+class Decisions:
+    """Obeys a verb or a decision, if the message is one."""
+
+    def __init__(
+        self,
+        database: Database,
+        registry: ToolRegistry,
+        gate: Confirmations,
+        journal: Journal,
+        parking: Parking,
+        executor: Executor,
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._gate = gate
+        self._journal = journal
+        self._parking = parking
+        self._executor = executor
+        self._rulings = Rulings(database, registry, gate, parking)
+
+    async def obey(self, record: TurnRecord) -> bool:
+        """Do what the message decides. False: it is an ordinary message, for the planner."""
+        if record.message.decision is not None:
+            record.is_verb = True
+            claim = await self._rulings.apply(record, record.message.decision)
+            if claim is not None:
+                await self._execute(record, claim)
+            return True
+        verb = parse(record.message.text) if record.message.verbs else None
+        if verb is None:
+            return False
+        record.is_verb = True
+        if verb.name == "confirm":
+            await self._confirm(record, verb)
+        elif verb.name == "pending":
+            self._show(record)
+        else:
+            record.is_verb = await self._cancel(record, verb)
+        return record.is_verb
+
+    async def _confirm(self, record: TurnRecord, verb: Verb) -> None:
+        claim = await self._gate.claim(record, verb.token)
+        if isinstance(claim, Refused):
+            self._refuse(record, claim.code)
+        else:
+            await self._execute(record, claim)
+
+    def _refuse(self, record: TurnRecord, code: str) -> None:
+        record.note("confirmation_refused", record.session.principal, code=code)
+        record.end("refused", code, text(code, record.locale))
+
+    def _show(self, record: TurnRecord) -> None:
+        record.shown = list(record.pending)
+        if not record.pending:
+            record.end("answered", None, text("nothing_pending", record.locale))
+
+    async def _cancel(self, record: TurnRecord, verb: Verb) -> bool:
+        done, late = await self._gate.cancel(record, verb.token)
+        gone = {row.id for row in done}
+        record.pending = tuple(row for row in record.pending if row.id not in gone)
+        for row in done:
+            record.note(
+                "confirmation_cancelled", record.session.principal, confirmation=row.id, tool=row.tool
+            )
+        if done:
+            record.end("cancelled", None, text("cancelled", record.locale, what=_names(done)))
+        elif late:
+            record.end("refused", "token_used", text("too_late", record.locale, what=_names(late)))
+        elif verb.token is not None and self._gate.is_ours(record, verb.token):
+            self._refuse(record, "token_unknown")
+        else:
+            return False
+        return True
+
+    async def _execute(self, record: TurnRecord, claim: Claim) -> None:
+        record.pending = tuple(row for row in record.pending if row.id != claim.row.id)
+        result = await self._journal.perform(record, claim)
+        record.executed = claim.row
+        if result.status == "ok":
+            record.end("executed")
+        else:
+            record.end("failed", "write_unknown" if result.status == "unknown" else "write_failed")
+        await self._go_on(record, claim.row, result)
+
+    async def _go_on(self, record: TurnRecord, row: ConfirmationRow, result: StepResult) -> None:
+        """The rest of the plan that this write belongs to: its dependants, and nothing that was done before."""
+        home = await self._database.read(lambda conn: turns.get(conn, row.session_id, row.home_turn_id))
+        if home is None:
+            raise NotFound(f"turn {row.home_turn_id} is gone")
+        rounds = [stored_round(data) for data in home.rounds]
+        kept = rounds[row.round]
+        before = dict(kept.results)
+        kept.results[row.step] = result
+        checked = self._checked(record, kept, rounds[: row.round])
+        if checked is not None:
+            parked = await self._executor.run(record, kept, checked, rounds[: row.round])
+            await self._parking.park(record, kept, parked)
+        touched = {name: found for name, found in kept.results.items() if before.get(name) != found}
+        record.rounds.append(Round(kept.plan, kept.origins, kept.home, touched))
+        record.home_rounds[row.home_turn_id] = rounds
+
+    def _checked(self, record: TurnRecord, kept: Round, earlier: list[Round]) -> CheckedPlan | None:
+        """The stored plan, checked again: its tools may have changed since."""
+        known = frozenset(name for other in earlier for name in other.results)
+        rules = Rules(self._registry, record.session.channel, len(kept.results), known)
+        try:
+            return check(PlannerOutput.model_validate(kept.plan), rules)
+        except (PlanRejected, ValidationError) as error:
+            record.note("plan_dropped", reason=str(error))
+            return None
+
+
+def _names(rows: list[ConfirmationRow]) -> str:
+    return ", ".join(row.summary for row in rows)

@@ -1,0 +1,54 @@
+"""The embedded planner behind the Planner protocol: no model, no key; retrieval and rules in this process."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from ..embedded import EmbeddedCore, Proposal, ToolCard
+from ..errors import PlanRejected
+from ..tools import ToolRegistry
+from .plan import PlannedCall, PlannerOutput, Rules, check
+from .planner import Planned
+from .record import TurnRecord
+from .tokens import Tokens
+
+RECENT = 3
+
+
+class EmbeddedPlanner:
+    """Plans by what the registered tools' examples say."""
+
+    replans = False
+
+    def __init__(self, registry: ToolRegistry, tokens: Tokens) -> None:
+        self._tokens = tokens
+        self._core = EmbeddedCore(
+            [
+                ToolCard(
+                    name=spec.name,
+                    description=spec.description,
+                    schema=spec.schema,
+                    examples=tuple((said, dict(args)) for said, args in spec.tool.examples),
+                )
+                for spec in registry
+            ]
+        )
+        self._thread = ThreadPoolExecutor(1, "embedded-planner")
+
+    async def plan(self, record: TurnRecord, rules: Rules) -> Planned:
+        recent = tuple(line.text for line in record.history if line.role == "user")[-RECENT:]
+        text = self._tokens.redact(record.message.text)
+        loop = asyncio.get_running_loop()
+        proposal = await loop.run_in_executor(self._thread, self._core.propose, text, record.locale, recent)
+        try:
+            return Planned(check(_output(proposal), rules))
+        except PlanRejected as error:
+            record.note("plan_failed", "embedded", code="no_plan", problems=error.problems)
+            return Planned(None, "no_plan")
+
+
+def _output(proposal: Proposal) -> PlannerOutput:
+    calls = [
+        PlannedCall(id=f"s{number}", tool=call.tool, args=dict(call.args))  # type: ignore[arg-type]
+        for number, call in enumerate(proposal.calls, start=1)
+    ]
+    return PlannerOutput(reply=proposal.reply, tool_calls=calls)

@@ -1,0 +1,154 @@
+"""The executor: runs the steps of a checked plan, each as soon as what it needs is there; writes are set aside.
+
+A write never runs here. It comes back as `awaiting_confirmation` with the exact arguments to park, and what
+depends on it stays `blocked` until it has been confirmed and done.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from ..context import Caller
+from ..messages import Json
+from ..tools import ToolSpec
+from .guard import Guard, Outcome
+from .plan import BadPointer, CheckedPlan, CheckedStep, resolve
+from .record import FINAL, Round, StepResult, TurnRecord
+
+PARALLEL = 8
+"""Steps of one turn that run at the same time."""
+RETRY_PAUSE_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A write that passed everything but its confirmation."""
+
+    step: CheckedStep
+    args: Mapping[str, Json]
+    origins: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class _Run:
+    """One run over one plan: what is known so far, and who waits for whom."""
+
+    record: TurnRecord
+    round: Round
+    results: dict[str, StepResult]
+    finished: dict[str, asyncio.Event]
+    places: asyncio.Semaphore
+    parked: list[Parked] = field(default_factory=list)
+
+
+class Executor:
+    """Order, parallelism, references, timeouts and retries of read steps."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    async def run(
+        self, record: TurnRecord, round_: Round, plan: CheckedPlan, earlier: Sequence[Round]
+    ) -> tuple[Parked, ...]:
+        """Run what is not final yet; results go into `round_.results` in the order of the plan.
+
+        `earlier` rounds may be referred to. Returns the writes to park, in the order of the plan.
+        """
+        known = {result.id: result for other in earlier for result in other.results.values()}
+        run = _Run(
+            record,
+            round_,
+            {**known, **round_.results},
+            {step.id: asyncio.Event() for step in plan.steps},
+            asyncio.Semaphore(PARALLEL),
+        )
+        async with asyncio.TaskGroup() as group:
+            for step in plan.steps:
+                group.create_task(self._step(run, step))
+        round_.results = {call.id: run.results[call.id] for call in plan.output.tool_calls}
+        order = {call.id: place for place, call in enumerate(plan.output.tool_calls)}
+        return tuple(sorted(run.parked, key=lambda parked: order[parked.step.id]))
+
+    async def _step(self, run: _Run, step: CheckedStep) -> None:
+        try:
+            known = run.results.get(step.id)
+            if known is None or known.status not in FINAL:
+                for name in step.needs & run.finished.keys():
+                    await run.finished[name].wait()
+                run.results[step.id] = await self._reached(run, step, known)
+        finally:
+            run.finished[step.id].set()
+
+    async def _reached(self, run: _Run, step: CheckedStep, known: StepResult | None) -> StepResult:
+        """What becomes of a step whose predecessors are through."""
+        statuses = {run.results[name].status for name in step.needs if name in run.results}
+        if statuses & {"awaiting_confirmation", "blocked"}:
+            return StepResult(step.id, step.spec.name, "blocked")
+        if statuses - {"ok"} or len(step.needs - run.results.keys()) > 0:
+            return StepResult(step.id, step.spec.name, "skipped")
+        if known is not None and known.status == "awaiting_confirmation":
+            return known
+        try:
+            args = resolve(step, {name: result.result for name, result in run.results.items()})
+            return await self._with(run, step, args)
+        except BadPointer as error:
+            return StepResult(step.id, step.spec.name, "error", error=str(error), again=True)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            return StepResult(step.id, step.spec.name, "error", error=problem, again=True)
+
+    async def _with(self, run: _Run, step: CheckedStep, args: Mapping[str, Json]) -> StepResult:
+        if step.spec.write:
+            pinned = step.spec.pin(args)
+            run.parked.append(Parked(step, pinned, _origins(run.round, step, pinned)))
+            return StepResult(step.id, step.spec.name, "awaiting_confirmation")
+        async with run.places:
+            outcome = await self._read(run.record, step.spec, args, f"{run.record.lane.turn_id}:{step.id}")
+        run.record.note(
+            "step_finished", "tool", step=step.id, tool=step.spec.name, outcome=outcome.kind, ms=outcome.ms
+        )
+        keep(run.record, step.spec.name, outcome, f"{run.record.lane.turn_id}:{step.id}")
+        return step_result(step.id, step.spec.name, outcome)
+
+    async def _read(self, record: TurnRecord, spec: ToolSpec, args: Mapping[str, Json], key: str) -> Outcome:
+        """One read, with the retries that its tool allows."""
+        model, caller = spec.validate(args), record.caller
+        started = time.monotonic()
+        for attempt in range(spec.tool.retries + 1):
+            outcome = await self._guard.run(spec, model, caller, key)
+            if outcome.kind not in ("raised", "timeout") or attempt == spec.tool.retries:
+                break
+            await asyncio.sleep(random.uniform(0, RETRY_PAUSE_S * 2**attempt))  # noqa: S311 - jitter
+        ms = round((time.monotonic() - started) * 1000)
+        return Outcome(outcome.kind, outcome.result, outcome.error, ms, outcome.facts, outcome.mails)
+
+    async def write(self, spec: ToolSpec, args: Mapping[str, Json], caller: Caller, key: str) -> Outcome:
+        """The one call of a confirmed write; only the confirmation stage calls this."""
+        return await self._guard.run(spec, spec.validate(args), caller, key)
+
+
+def _origins(round_: Round, step: CheckedStep, pinned: Mapping[str, Json]) -> dict[str, str]:
+    planned = round_.origins.get(step.id, {})
+    return {name: planned.get(name, "plan") for name in pinned}
+
+
+def keep(record: TurnRecord, tool: str, outcome: Outcome, key: str) -> None:
+    """Take a call's facts and letters into the record, to be stored with the next transaction."""
+    for name, value in outcome.facts.items():
+        record.facts[name] = {"value": value, "tool": tool, "turn": record.lane.turn_id}
+    record.mails += [(f"{key}:{number}", mail) for number, mail in enumerate(outcome.mails)]
+
+
+def step_result(step_id: str, tool: str, outcome: Outcome) -> StepResult:
+    """A read's outcome as the step's result: from a read, an exception is a plain failure."""
+    if outcome.kind == "ok":
+        return StepResult(step_id, tool, "ok", outcome.result, ms=outcome.ms)
+    if outcome.kind == "timeout":
+        return StepResult(step_id, tool, "timeout", error="timeout", ms=outcome.ms)
+    told = outcome.error if outcome.kind in ("failed", "retry") else None
+    return StepResult(step_id, tool, "error", error=told, ms=outcome.ms, again=outcome.kind == "retry")

@@ -1,0 +1,175 @@
+"""The inbox: a message is durable before anybody is told so, and a repeat gets the first one's turn."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from ..errors import Busy, Conflict, LaneLost
+from ..ids import new_id
+from ..messages import AuditEvent, Decision, InboundMessage, SessionKey
+from ..storage.database import Database, now
+from ..storage.repositories import sessions, turns
+from ..storage.repositories.sessions import SessionRow
+from ..storage.repositories.turns import Line, TurnRow
+from ..storage.states import TurnState
+from .audit import Audit
+from .record import Lane
+
+RACES = 50
+"""How often an accept is tried again when other messages of the same session win the same instant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A lane and what was read with it."""
+
+    lane: Lane
+    session: SessionRow
+    turn: TurnRow
+    history: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Where a message went. `claimed` is set when the lane was free and this process took it at once."""
+
+    session_id: str
+    turn_id: str
+    duplicate: bool
+    claimed: Claimed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Lease in seconds, history in lines, open turns a session may have."""
+
+    lease_s: float
+    history: int
+    queued: int
+
+
+class Raced(Exception):
+    """Another transaction changed the session's row between our read and our write: run ours again."""
+
+
+class Inbox:
+    """Accepts messages and claims lanes; every method is one transaction."""
+
+    def __init__(self, database: Database, audit: Audit, limits: Limits, default_locale: str) -> None:
+        self._database = database
+        self._audit = audit
+        self._limits = limits
+        self._locale = default_locale
+
+    async def accept(self, message: InboundMessage, *, take: bool) -> Accepted:
+        """Store the message, once. With `take`, claim the lane in the same transaction if it is free.
+
+        Raises Conflict for a known id with other content, Busy when the session's queue is full.
+        """
+        for _ in range(RACES):
+            try:
+                accepted = await self._database.run(lambda conn: self._accept(conn, message, take))
+            except (Raced, IntegrityError):
+                continue
+            if accepted is None:
+                raise Conflict("this message id was used for another message", code="message_id_conflict")
+            return accepted
+        raise Busy("this session gets too many messages at once")
+
+    def _accept(self, conn: Connection, message: InboundMessage, take: bool) -> Accepted | None:
+        moment = now(conn)
+        key = message.key.digest()
+        session = sessions.by_key(conn, key) or sessions.create(conn, message.key, self._locale, moment)
+        turn_id = new_id()
+        row = {
+            "session_id": session.id, "message_id": message.message_id, "digest": message.digest(),
+            "turn_id": turn_id, "received_at": moment,
+        }  # fmt: skip
+        if not turns.remember(conn, row):
+            return self._repeat(conn, session, message, moment)
+        if session.open_turns >= self._limits.queued:
+            raise Busy("this session has too many messages waiting")
+        lease = moment + timedelta(seconds=self._limits.lease_s)
+        take = take and session.open_turns == 0 and session.idle(moment)
+        if not sessions.queue(conn, session, lease if take else None):
+            raise Raced
+        turn = _turn(session, message, turn_id, moment, take)
+        turns.add(conn, {name: getattr(turn, name) for name in TurnRow.__dataclass_fields__})
+        return Accepted(session.id, turn_id, False, self._claimed(conn, session, turn) if take else None)
+
+    def _repeat(
+        self, conn: Connection, session: SessionRow, message: InboundMessage, moment: datetime
+    ) -> Accepted | None:
+        digest, turn_id = turns.recall(conn, session.id, message.message_id)
+        if digest != message.digest():
+            event = AuditEvent("message_conflict", "system", {"message_id": message.message_id}, turn_id)
+            self._audit.append(conn, session.id, [event], moment)
+            return None
+        return Accepted(session.id, turn_id, True)
+
+    def _claimed(self, conn: Connection, session: SessionRow, turn: TurnRow) -> Claimed:
+        lane = Lane(session.id, turn.id, turn.seq, session.epoch + 1, turn.attempts)
+        return Claimed(lane, session, turn, turns.history(conn, session.id, turn.seq, self._limits.history))
+
+    async def claim(self, session_id: str) -> Claimed | None:
+        """Take the session's lane for its oldest open turn; None when there is none or somebody has it."""
+        return await self._database.run(lambda conn: self._claim(conn, session_id))
+
+    def _claim(self, conn: Connection, session_id: str) -> Claimed | None:
+        moment = now(conn)
+        session = sessions.by_id(conn, session_id)
+        if session is None or session.open_turns == 0 or not session.idle(moment):
+            return None
+        if not sessions.take(conn, session, moment + timedelta(seconds=self._limits.lease_s)):
+            return None
+        # Turns of a session close in order, so the oldest open one has this number.
+        turn = turns.numbered(conn, session_id, session.next_seq - session.open_turns)
+        if turn is None:
+            raise LaneLost(f"session {session_id}: its oldest open turn is missing")
+        turns.start(conn, session_id, turn.id, session.epoch + 1)
+        claimed = self._claimed(conn, session, turn)
+        lane = Lane(session_id, turn.id, turn.seq, session.epoch + 1, turn.attempts + 1)
+        return Claimed(lane, session, turn, claimed.history)
+
+
+def _turn(
+    session: SessionRow, message: InboundMessage, turn_id: str, moment: datetime, taken: bool
+) -> TurnRow:
+    return TurnRow(
+        session_id=session.id,
+        id=turn_id,
+        seq=session.next_seq,
+        message_id=message.message_id,
+        inbound=to_row(message),
+        state=TurnState.RUNNING if taken else TurnState.QUEUED,
+        epoch=session.epoch + 1 if taken else session.epoch,
+        attempts=1 if taken else 0,
+        rounds=[],
+        status=None,
+        code=None,
+        reply=None,
+        created_at=moment,
+        finished_at=None,
+    )
+
+
+def to_row(message: InboundMessage) -> dict[str, Any]:
+    """A message as its turn stores it; the key stays with the session."""
+    return {
+        "text": message.text,
+        "locale": message.locale,
+        "verbs": message.verbs,
+        "decision": asdict(message.decision) if message.decision else None,
+    }
+
+
+def from_row(key: SessionKey, message_id: str, stored: Mapping[str, Any]) -> InboundMessage:
+    """The message again."""
+    decision = stored["decision"]
+    if decision is not None:
+        decision = Decision(**{**decision, "roles": tuple(decision["roles"])})
+    return InboundMessage(key, message_id, stored["text"], stored["locale"], stored["verbs"], decision)

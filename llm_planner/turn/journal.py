@@ -1,0 +1,134 @@
+"""The write journal: one call for one confirmation, its outcome written down, and never a blind repeat (rule 7).
+
+The intent is committed with the claim, before the call. Only `ToolFailed` and `ToolRetry` mean that nothing
+was done; everything else is unknown, and then the tool is asked (`reconcile`), or the same call is made with
+the same key where the tool is `idempotent`, or a person decides.
+"""
+
+import asyncio
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from ..errors import LaneLost
+from ..messages import AuditEvent, StepStatus
+from ..storage.database import Database, now
+from ..storage.repositories import confirmations, outbox, sessions
+from ..storage.repositories.confirmations import Outcome as Entry
+from ..storage.states import ConfirmationState, RunState
+from ..tools import ToolRegistry, ToolSpec
+from .audit import Audit
+from .confirmations import MARGIN, Claim, Confirmations
+from .executor import Executor, keep
+from .guard import Guard, Outcome, promise_kept
+from .outbox import letters
+from .record import StepResult, TurnRecord
+
+UNKNOWN = Outcome("raised")
+
+
+class Journal:
+    """Makes the call of a claimed write and keeps its books."""
+
+    def __init__(
+        self, database: Database, registry: ToolRegistry, gate: Confirmations, audit: Audit, guard: Guard
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._gate = gate
+        self._audit = audit
+        self._guard = guard
+        self._executor = Executor(guard)
+
+    async def perform(self, record: TurnRecord, claim: Claim) -> StepResult:
+        """Call once, or find out what an earlier attempt's call did. The outcome is stored on return."""
+        if claim.run.state != RunState.INTENT:
+            return _told(claim, claim.run.state, claim.run.result, claim.run.error)
+        spec = self._registry.get(claim.row.tool)
+        if spec is None or not self._gate.intact(claim.row, record.session):
+            outcome = Outcome("failed", error="the tool is gone or has changed") if claim.fresh else UNKNOWN
+        elif claim.fresh:
+            outcome = await self._executor.write(
+                spec, claim.row.args, record.caller, claim.run.idempotency_key
+            )
+            if outcome.kind in ("raised", "timeout"):
+                outcome = await self._recover(spec, record, claim)
+        else:
+            await self._until_deadline(claim)
+            outcome = await self._recover(spec, record, claim)
+        return await self._settle(record, claim, outcome)
+
+    async def _until_deadline(self, claim: Claim) -> None:
+        """The first call may still be running somewhere until its own limit is over."""
+        moment = await self._database.read(now)
+        await asyncio.sleep(max(0.0, (claim.run.deadline_at - moment).total_seconds()))
+
+    async def _recover(self, spec: ToolSpec, record: TurnRecord, claim: Claim) -> Outcome:
+        args, caller, key = spec.validate(claim.row.args), record.caller, claim.run.idempotency_key
+        if spec.reconciles:
+            outcome = await self._guard.reconcile(spec, args, caller, key)
+            known = promise_kept(outcome) or (outcome.kind == "ok" and outcome.result is not None)
+            return outcome if known else UNKNOWN
+        if spec.tool.idempotent:
+            await self._again(record, claim, spec)
+            return await self._executor.write(spec, claim.row.args, caller, key)
+        return UNKNOWN
+
+    async def _again(self, record: TurnRecord, claim: Claim, spec: ToolSpec) -> None:
+        """A new deadline for the repeat, under a lease that outlives it."""
+
+        def extend(conn: Connection) -> None:
+            deadline = now(conn) + timedelta(seconds=self._guard.timeout_of(spec))
+            lane = record.lane
+            held = sessions.hold(conn, lane.session_id, lane.epoch, deadline + MARGIN)
+            if not held or not confirmations.extend(conn, claim.run, lane.turn_id, deadline):
+                raise LaneLost("the session's lane was taken over")
+
+        await self._database.run(extend)
+
+    async def _settle(self, record: TurnRecord, claim: Claim, outcome: Outcome) -> StepResult:
+        """Outcome, confirmation, facts, letters and audit: one transaction."""
+        state = (
+            RunState.OK
+            if outcome.kind == "ok"
+            else RunState.FAILED
+            if promise_kept(outcome)
+            else RunState.UNKNOWN
+        )
+        keep(record, claim.row.tool, outcome, claim.run.idempotency_key)
+        told = {
+            "confirmation": claim.row.id,
+            "tool": claim.row.tool,
+            "ms": outcome.ms,
+            "error": outcome.error,
+        }
+        event = AuditEvent(f"write_{state}", "tool", told, record.lane.turn_id)
+        events = [*record.events, event]
+        entry = Entry(record.lane.session_id, claim.run.id, state, outcome.result, outcome.error)
+        await self._database.run(lambda conn: self._store(conn, record, claim, entry, events))
+        record.events.clear()
+        record.mails.clear()
+        return _told(claim, state, outcome.result, outcome.error, outcome.ms)
+
+    def _store(
+        self, conn: Connection, record: TurnRecord, claim: Claim, entry: Entry, events: list[AuditEvent]
+    ) -> None:
+        moment, lane = now(conn), record.lane
+        # An outcome is kept even if the lane was lost meanwhile: it is what happened.
+        if not confirmations.finish(conn, entry, moment):
+            raise LaneLost("the outcome of this call was settled by somebody else")
+        ended = {RunState.OK: ConfirmationState.EXECUTED, RunState.FAILED: ConfirmationState.FAILED}
+        confirmations.settle(
+            conn, lane.session_id, claim.row.id, ended.get(RunState(entry.state), ConfirmationState.UNKNOWN)
+        )
+        outbox.add(conn, letters(record, moment))
+        if record.facts:
+            sessions.set_facts(conn, lane.session_id, {**record.session.facts, **record.facts})
+        self._audit.append(conn, lane.session_id, events, moment)
+
+
+def _told(claim: Claim, state: str, result: object, error: str | None, ms: int = 0) -> StepResult:
+    status: StepStatus = "ok" if state == RunState.OK else "error" if state == RunState.FAILED else "unknown"
+    return StepResult(
+        claim.row.step, claim.row.tool, status, result, error if status == "error" else None, ms
+    )

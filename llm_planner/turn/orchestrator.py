@@ -1,0 +1,39 @@
+"""The orchestrator: the table of contents of a turn."""
+
+from ..i18n import text
+from ..messages import TurnView
+from .answerer import Answerer
+from .closing import Closing
+from .decisions import Decisions
+from .inbox import Claimed
+from .rounds import Planning
+from .session import SessionLane
+from .view import Views
+
+MOST_ATTEMPTS = 3
+
+
+class AgentOrchestrator:
+    """Takes one claimed message through its stages, in this order, and no other."""
+
+    def __init__(
+        self, sessions: SessionLane, decisions: Decisions, planning: Planning, answerer: Answerer, closing: Closing,
+        views: Views,
+    ) -> None:  # fmt: skip
+        self._sessions = sessions
+        self._decisions = decisions
+        self._planning = planning
+        self._answerer = answerer
+        self._closing = closing
+        self._views = views
+
+    async def handle(self, claimed: Claimed) -> TurnView:
+        """Everything that happens to one message. Raises LaneLost when another worker took over."""
+        record = await self._sessions.open(claimed)
+        if record.lane.attempts > MOST_ATTEMPTS:
+            record.end("failed", "gave_up", text("gave_up", record.locale))
+        elif not await self._decisions.obey(record):
+            await self._planning.run(record)
+        reply = await self._answerer.answer(record)
+        await self._closing.close(record, reply)
+        return self._views.of_record(record, reply)

@@ -1,0 +1,207 @@
+"""The planner: context in, checked plan out; ask, validate, and repair within bounds.
+
+Two things make plans behind one protocol: a language model (here) and the embedded planner.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from pydantic import ValidationError
+
+from ..clock import Clock
+from ..errors import ModelBadAnswer, ModelError, ModelRefusedMode, PlanRejected
+from ..i18n import language
+from ..llm.base import ChatMessage, ChatReply, ChatRequest, OutputMode
+from ..llm.extract import NoJson, extract_plan_json
+from ..llm.names import NameMap
+from ..llm.plan_schema import plan_schema
+from ..llm.schema import reduce_schema
+from ..messages import Json
+from ..prompts import Prompt
+from ..tools import ToolRegistry, ToolSpec
+from .answerer import LANGUAGE_NAMES
+from .models import Models, as_data, with_messages
+from .plan import CheckedPlan, PlannerOutput, Rules, check
+from .record import TurnRecord
+
+REPAIRS = 2
+QUOTED = 4000
+"""Characters of a wrong answer that a repair round quotes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A checked plan, or why there is none: the code of an honest reply."""
+
+    plan: CheckedPlan | None
+    failure: str | None = None
+
+
+class Planner(Protocol):
+    """Proposes a plan for the record's message and checks it against the rules."""
+
+    replans: bool
+    """Whether another plan, made in sight of the results, can differ from the first."""
+
+    async def plan(self, record: TurnRecord, rules: Rules) -> Planned:
+        """A checked plan. Never raises for what a model does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How a model is asked: modes to try in order, seconds, tokens."""
+
+    modes: tuple[OutputMode, ...]
+    timeout_s: float
+    max_tokens: int
+    zone: ZoneInfo
+
+
+class ModelPlanner:
+    """Plans with any ChatModel."""
+
+    replans = True
+
+    def __init__(
+        self, models: Models, registry: ToolRegistry, prompt: Prompt, asking: Asking, clock: Clock
+    ) -> None:
+        self._models = models
+        self._registry = registry
+        self._prompt = prompt
+        self._asking = asking
+        self._clock = clock
+        self._names = NameMap(spec.name for spec in registry)
+        self._modes = list(asking.modes)
+        self._system = lru_cache(maxsize=64)(self._make_system)
+        self._schema = lru_cache(maxsize=16)(self._make_schema)
+
+    async def plan(self, record: TurnRecord, rules: Rules) -> Planned:
+        request = self._request(record)
+        problems: list[str] = []
+        for attempt in range(REPAIRS + 1):
+            try:
+                reply = await self._ask(record, request)
+            except ModelBadAnswer as error:
+                problems = [error.detail]
+                continue
+            except ModelError as error:
+                return self._failed(
+                    record, "over_budget" if error.code == "over_budget" else "model_away", [error.code]
+                )
+            try:
+                return Planned(check(self._read(reply.text), rules))
+            except PlanRejected as error:
+                problems = error.problems
+            record.note("plan_rejected", "model", attempt=attempt + 1, problems=problems)
+            request = with_messages(
+                request,
+                ChatMessage("assistant", reply.text[:QUOTED] or "(empty)"),
+                ChatMessage("user", _complaint(problems)),
+            )
+        return self._failed(record, "no_plan", problems)
+
+    def _failed(self, record: TurnRecord, code: str, problems: Sequence[str]) -> Planned:
+        record.note("plan_failed", "model", code=code, problems=list(problems))
+        return Planned(None, code)
+
+    async def _ask(self, record: TurnRecord, request: ChatRequest) -> ChatReply:
+        """One question; a mode that the endpoint refuses is remembered and not tried again."""
+        while True:
+            mode = self._modes[0]
+            schema = self._schema(record.session.channel) if mode in ("schema", "tool") else None
+            sent = ChatRequest(
+                request.messages, schema, mode, self._asking.max_tokens, deadline_s=self._asking.timeout_s
+            )
+            try:
+                return await self._models.call(record, "plan", self._prompt, sent)
+            except ModelRefusedMode:
+                if len(self._modes) == 1:
+                    raise
+                if self._modes[0] == mode:
+                    self._modes.pop(0)
+
+    def _read(self, text: str) -> PlannerOutput:
+        """The plan in a model's answer, with our names for the tools. Raises PlanRejected."""
+        try:
+            found = extract_plan_json(text).value
+        except NoJson as error:
+            raise PlanRejected([f"the answer is not one JSON object: {error.reason}"]) from None
+        calls = found.get("tool_calls")
+        for call in calls if isinstance(calls, list) else []:
+            if isinstance(call, dict) and isinstance(call.get("tool"), str):
+                call["tool"] = self._names.to_tool(call["tool"]) or call["tool"]
+        try:
+            return PlannerOutput.model_validate(found)
+        except ValidationError as error:
+            raise PlanRejected(_shape_problems(error)) from None
+
+    def _request(self, record: TurnRecord) -> ChatRequest:
+        redact = self._models.redact
+        lines = [
+            ChatMessage("user" if line.role == "user" else "assistant", redact(line.text))
+            for line in record.history
+        ]
+        system = ChatMessage("system", self._system(record.session.channel, language(record.locale)))
+        return ChatRequest((system, *lines, ChatMessage("user", self._question(record))))
+
+    def _question(self, record: TurnRecord) -> str:
+        """What changes from message to message, after the part that a prefix cache keeps."""
+        known: dict[str, Json] = {"now": _local(self._clock.now(), self._asking.zone)}
+        facts = {
+            name: fact["value"] for name, fact in record.caller.facts.items() if fact["value"] is not None
+        }
+        if facts:
+            known["facts"] = facts
+        if record.rounds:
+            known["results"] = [
+                {
+                    "step": step.id,
+                    "tool": step.tool,
+                    "status": step.status,
+                    "result": step.result,
+                    "error": step.error,
+                }
+                for step in record.steps
+            ]
+        return f"<data>\n{self._models.redact(as_data(known))}\n</data>\n\n{self._models.redact(record.message.text)}"
+
+    def _make_system(self, channel: str, tongue: str) -> str:
+        tools = "\n".join(
+            _tool_text(spec, self._names.to_model(spec.name)) for spec in self._registry.on(channel)
+        )
+        return self._prompt.render(tools=tools or "(none)", language=LANGUAGE_NAMES[tongue])
+
+    def _make_schema(self, channel: str) -> Mapping[str, object]:
+        return plan_schema(
+            {self._names.to_model(spec.name): spec.schema for spec in self._registry.on(channel)}
+        )
+
+
+def _tool_text(spec: ToolSpec, name: str) -> str:
+    mark = " [WRITE]" if spec.write else ""
+    lines = [f"- {name}{mark}: {spec.description}", f"  args: {_compact(reduce_schema(spec.schema))}"]
+    lines += [f"  e.g. {_compact(said)} -> {_compact(dict(args))}" for said, args in spec.tool.examples]
+    return "\n".join(lines)
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _local(moment: datetime, zone: ZoneInfo) -> str:
+    return moment.astimezone(zone).strftime("%A %Y-%m-%d %H:%M %Z")
+
+
+def _shape_problems(error: ValidationError) -> list[str]:
+    items = error.errors(include_input=False, include_url=False)[:10]
+    return [f"{'.'.join(map(str, item['loc'])) or 'plan'}: {item['msg']}" for item in items]
+
+
+def _complaint(problems: Sequence[str]) -> str:
+    listed = "\n".join(f"- {problem[:300]}" for problem in problems[:10])
+    return f"That plan was refused:\n{listed}\nAnswer with the corrected JSON object and nothing else."

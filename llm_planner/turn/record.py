@@ -1,0 +1,128 @@
+"""The record of one turn in progress: what came in, what was planned and done, what will be stored at the close."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..context import Caller, Mail
+from ..messages import AuditEvent, InboundMessage, Json, StepStatus, TurnStatus
+from ..storage.repositories.confirmations import ConfirmationRow
+from ..storage.repositories.sessions import SessionRow
+from ..storage.repositories.turns import Line
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The right to work on one turn: whoever holds a newer epoch of the session has taken it over."""
+
+    session_id: str
+    turn_id: str
+    seq: int
+    epoch: int
+    attempts: int
+
+    @property
+    def fence(self) -> tuple[str, str, int]:
+        return self.session_id, self.turn_id, self.epoch
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What became of one step. `again` says that the tool asked for another plan (`ToolRetry`)."""
+
+    id: str
+    tool: str
+    status: StepStatus
+    result: Json = None
+    error: str | None = None
+    ms: int = 0
+    again: bool = False
+
+    def stored(self) -> dict[str, Json]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+FINAL = frozenset(["ok", "error", "timeout", "skipped", "unknown"])
+"""Statuses that a step does not leave again."""
+
+
+@dataclass(slots=True)
+class Round:
+    """One checked plan with its results. `home` is (turn id, round number) of where the plan is kept: its
+    own turn, or, when a confirmation lets a plan go on, the turn that made it."""
+
+    plan: Mapping[str, Json]
+    origins: Mapping[str, Mapping[str, str]]
+    home: tuple[str, int]
+    results: dict[str, StepResult] = field(default_factory=dict)
+
+    def stored(self) -> dict[str, Json]:
+        return {
+            "plan": self.plan,
+            "origins": self.origins,
+            "home": list(self.home),
+            "results": {name: result.stored() for name, result in self.results.items()},
+        }
+
+    @property
+    def wants_another(self) -> bool:
+        """Whether the plan, or a tool, asked for one more look, and nothing waits for a person."""
+        if any(result.status in ("awaiting_confirmation", "blocked") for result in self.results.values()):
+            return False
+        return self.plan.get("then") == "replan" or any(result.again for result in self.results.values())
+
+
+def stored_round(data: Mapping[str, Any]) -> Round:
+    """A round as it was stored with its turn."""
+    results = {name: StepResult(**value) for name, value in data["results"].items()}
+    return Round(data["plan"], data["origins"], (data["home"][0], data["home"][1]), results)
+
+
+@dataclass(slots=True)
+class TurnRecord:
+    """Everything the stages of one turn hand to each other; stored by the closing transaction."""
+
+    lane: Lane
+    message: InboundMessage
+    session: SessionRow
+    history: tuple[Line, ...]
+    pending: tuple[ConfirmationRow, ...] = ()
+    rounds: list[Round] = field(default_factory=list)
+    home_rounds: dict[str, list[Round]] = field(default_factory=dict)
+    parked: list[ConfirmationRow] = field(default_factory=list)
+    events: list[AuditEvent] = field(default_factory=list)
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, dict[str, Json]] = field(default_factory=dict)
+    mails: list[tuple[str, Mail]] = field(default_factory=list)
+    executed: ConfirmationRow | None = None
+    shown: list[ConfirmationRow] = field(default_factory=list)
+    is_verb: bool = False
+    from_tools: bool = False
+    said: str | None = None
+    status: TurnStatus = "answered"
+    code: str | None = None
+
+    @property
+    def locale(self) -> str:
+        return self.message.locale or self.session.locale
+
+    @property
+    def caller(self) -> Caller:
+        session = self.session
+        known = {**session.facts, **self.facts}
+        return Caller(session.id, session.principal, session.channel, self.locale, known)
+
+    @property
+    def steps(self) -> tuple[StepResult, ...]:
+        """The results of all rounds, in the order of the plans."""
+        return tuple(result for round_ in self.rounds for result in round_.results.values())
+
+    def note(self, kind: str, actor: str = "system", **payload: Json) -> None:
+        """Remember an audit event; it is chained and stored by the next transaction of this turn."""
+        self.events.append(AuditEvent(kind, actor, payload, self.lane.turn_id))
+
+    def end(self, status: TurnStatus, code: str | None = None, said: str | None = None) -> None:
+        """Set how this turn ends, unless it has something to say already."""
+        self.status, self.code = status, code
+        if said is not None:
+            self.said = said

@@ -1,0 +1,97 @@
+"""Rounds: plan, store, execute, and look once more, until a plan is content or a person has to decide."""
+
+from pydantic import ValidationError
+
+from ..errors import PlanRejected
+from ..i18n import text
+from ..neutral import foreign
+from ..tools import ToolRegistry
+from .closing import Closing
+from .executor import Executor
+from .parking import Parking
+from .plan import CheckedPlan, PlannerOutput, Rules, check
+from .planner import Planned, Planner
+from .provenance import origins
+from .record import Round, TurnRecord
+
+
+class Planning:
+    """The part of a turn in which something is planned and read."""
+
+    def __init__(
+        self, planner: Planner, registry: ToolRegistry, closing: Closing, executor: Executor, parking: Parking,
+        limits: tuple[int, int],
+    ) -> None:  # fmt: skip
+        """`limits` are (rounds, steps a plan)."""
+        self._planner = planner
+        self._registry = registry
+        self._closing = closing
+        self._executor = executor
+        self._parking = parking
+        self._most_rounds, self._most_steps = limits
+
+    async def run(self, record: TurnRecord) -> None:
+        """Go through the rounds. What an earlier attempt of this turn stored is used again (rule 8)."""
+        plan = self._stored(record) if record.rounds else await self._next(record)
+        while plan is not None:
+            round_ = record.rounds[-1]
+            parked = await self._executor.run(record, round_, plan, record.rounds[:-1])
+            await self._parking.park(record, round_, parked)
+            more = self._planner.replans and round_.wants_another and len(record.rounds) < self._most_rounds
+            plan = await self._next(record) if more else None
+
+    def _rules(self, record: TurnRecord, earlier: list[Round]) -> Rules:
+        used = frozenset(name for round_ in earlier for name in round_.results)
+        return Rules(self._registry, record.session.channel, self._most_steps, used)
+
+    def _stored(self, record: TurnRecord) -> CheckedPlan | None:
+        last = record.rounds[-1]
+        try:
+            plan = check(PlannerOutput.model_validate(last.plan), self._rules(record, record.rounds[:-1]))
+        except (PlanRejected, ValidationError) as error:
+            record.note("plan_dropped", reason=str(error))
+            self._fail(record, "no_plan")
+            return None
+        record.from_tools = bool(plan.steps) or _tool_text_seen(record)
+        self._speak(record, plan)
+        return plan
+
+    async def _next(self, record: TurnRecord) -> CheckedPlan | None:
+        """Ask for a plan and store it before its first effect."""
+        planned: Planned = await self._planner.plan(record, self._rules(record, record.rounds))
+        if planned.plan is None:
+            self._fail(record, planned.failure or "no_plan")
+            return None
+        plan, seen = planned.plan, _tool_text_seen(record)
+        own_words = [record.message.text, *(line.text for line in record.history if line.role == "user")]
+        home = (record.lane.turn_id, len(record.rounds))
+        sources = {step.id: origins(step, own_words, seen) for step in plan.steps}
+        record.rounds.append(Round(plan.output.model_dump(mode="json"), sources, home))
+        record.from_tools = record.from_tools or bool(plan.steps) or seen
+        record.note(
+            "planned", "planner", steps=[[step.id, step.spec.name] for step in plan.steps], **_model(record)
+        )
+        await self._closing.store_plan(record)
+        self._speak(record, plan)
+        return plan
+
+    def _speak(self, record: TurnRecord, plan: CheckedPlan) -> None:
+        """A reply counts only where nothing runs: before its results, a model can't know what to say."""
+        if not plan.steps and plan.output.reply:
+            record.said = foreign(plan.output.reply, self._registry.hosts) or None
+
+    def _fail(self, record: TurnRecord, code: str) -> None:
+        record.end("failed", code, text(code, record.locale))
+
+
+def _tool_text_seen(record: TurnRecord) -> bool:
+    """Whether text from a tool is in the planner's sight (rule 12)."""
+    return bool(record.rounds or record.caller.facts) or any(line.from_tools for line in record.history)
+
+
+def _model(record: TurnRecord) -> dict[str, str]:
+    """Which model and prompt made the plan, for the audit."""
+    if not record.calls:
+        return {"model": "embedded"}
+    last = record.calls[-1]
+    return {"model": last["model"], "prompt": last["prompt"], "prompt_hash": last["prompt_hash"]}

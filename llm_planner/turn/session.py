@@ -1,0 +1,49 @@
+"""The session of a turn: opens the record of a claimed turn and keeps the lease alive while it is worked on."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from ..storage.database import Database, now
+from ..storage.repositories import confirmations, sessions
+from .inbox import Claimed, from_row
+from .record import Lane, TurnRecord, stored_round
+
+
+class SessionLane:
+    """Reads what a turn starts from, and renews leases."""
+
+    def __init__(self, database: Database, lease_s: float) -> None:
+        self._database = database
+        self._lease = timedelta(seconds=lease_s)
+
+    async def open(self, claimed: Claimed) -> TurnRecord:
+        """The record of a claimed turn: message, history, facts, and what an earlier attempt stored."""
+        message = from_row(claimed.session.key, claimed.turn.message_id, claimed.turn.inbound)
+        record = TurnRecord(claimed.lane, message, claimed.session, claimed.history)
+        record.rounds = [stored_round(data) for data in claimed.turn.rounds]
+        if claimed.session.parked_until is not None:
+            record.pending = await self._database.read(lambda conn: _pending(conn, claimed.session.id))
+        record.note(
+            "received",
+            claimed.session.principal,
+            message_id=message.message_id,
+            attempt=claimed.lane.attempts,
+        )
+        return record
+
+    async def renew(self, lanes: Iterable[Lane]) -> None:
+        """Push the leases of these lanes into the future; a lost one is left alone."""
+        held = list(lanes)
+        if held:
+            await self._database.run(lambda conn: self._renew(conn, held))
+
+    def _renew(self, conn: Connection, lanes: Iterable[Lane]) -> None:
+        until = now(conn) + self._lease
+        for lane in lanes:
+            sessions.hold(conn, lane.session_id, lane.epoch, until)
+
+
+def _pending(conn: Connection, session_id: str) -> tuple[confirmations.ConfirmationRow, ...]:
+    return confirmations.pending(conn, session_id, now(conn))
