@@ -1,8 +1,8 @@
 """Owns the measurement of the embedded planner: python -m bench.embedded [TOOLS.json MESSAGES.json].
 
-Without paths it runs on our own starter set. The tools file holds `tools` (name, description, parameters, examples)
-and maybe `registries` (name -> tool names; each is measured with the messages it can answer); the messages file is a
-list of `message`, `lang`, `calls`. Exit status 1 when a string argument was invented.
+Without paths it runs on our own starter set. The tools file holds `tools` (name, description, parameters,
+examples) and maybe `registries` (name -> tool names; each is measured with the messages it can answer); the
+messages file is a list of `message`, `lang`, `calls`. Exit status 1 when a string argument was invented.
 """
 
 import json
@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,8 @@ class Score:
     invented: int = 0
     ms: list[float] = field(default_factory=list)
 
-    def add(self, row: Row, calls: Sequence[Call], took_ms: float) -> None:
-        """Count one message."""
+    def add(self, row: Row, calls: Sequence[Call], took_ms: float, members: frozenset[str]) -> None:
+        """Count one message; `members` are strings that need not stand in it."""
         wanted = sorted(_key(call["tool"], call["args"]) for call in row["calls"])
         got = sorted(_key(call.tool, call.args) for call in calls)
         same_tools = [tool for tool, _ in wanted] == [tool for tool, _ in got]
@@ -50,7 +50,7 @@ class Score:
         else:
             self.without += 1
             self.without_right += not got
-        self.invented += sum(_invented(call.args, row["message"]) for call in calls)
+        self.invented += sum(_invented(call.args, row["message"], members) for call in calls)
 
     def line(self, name: str) -> str:
         """One row of the table."""
@@ -88,21 +88,28 @@ def _key(tool: str, args: Mapping[str, object]) -> tuple[str, str]:
     return tool, json.dumps(plain, sort_keys=True)
 
 
-def _invented(args: Mapping[str, object], message: str) -> int:
-    """How many strings stand neither in the message nor in a fixed form (enum members and ISO dates are words)."""
-    return sum(
-        isinstance(value, str) and value not in message and not _fixed(value) for value in args.values()
-    )
+def _invented(args: Mapping[str, object], message: str, members: frozenset[str]) -> int:
+    """How many strings stand neither in the message nor among the enum members nor are ISO dates."""
+    strings = [value for value in args.values() if isinstance(value, str)]
+    return sum(value not in message and value not in members and not _is_date(value) for value in strings)
 
 
-def _fixed(value: str) -> bool:
-    if value in ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"):
-        return True
+def _is_date(value: str) -> bool:
     try:
-        date.fromisoformat(value[:10])
+        datetime.fromisoformat(value)
     except ValueError:
         return False
     return True
+
+
+def enum_members(node: object) -> frozenset[str]:
+    """All strings that some enum of a schema allows."""
+    if isinstance(node, Mapping):
+        own = frozenset(item for item in node.get("enum", ()) if isinstance(item, str))
+        return own.union(*(enum_members(child) for child in node.values()))
+    if isinstance(node, list | tuple):
+        return frozenset().union(*(enum_members(child) for child in node))
+    return frozenset()
 
 
 def read_cards(data: Mapping[str, Any], names: Sequence[str] | None) -> list[ToolCard]:
@@ -125,11 +132,12 @@ def measure(cards: Sequence[ToolCard], rows: Sequence[Row], embedder: Embedder) 
     core = EmbeddedCore(cards, embedder)
     score.start_s = time.perf_counter() - began
     known = {card.name for card in cards}
+    members = enum_members([card.schema for card in cards])
     for row in rows:
         if all(call["tool"] in known for call in row["calls"]):
             began = time.perf_counter()
             proposal = core.propose(row["message"], row["lang"])
-            score.add(row, proposal.calls, 1000 * (time.perf_counter() - began))
+            score.add(row, proposal.calls, 1000 * (time.perf_counter() - began), members)
     return score
 
 

@@ -66,6 +66,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with running(blueprint, background=settings.workers_inline) as parts:
             _open_doors(app, parts, blueprint)
+            app.state.parts = parts
             yield
 
     docs = None if settings.production else "/docs"
@@ -98,6 +99,7 @@ async def running(blueprint: Blueprint, *, background: bool) -> AsyncIterator[Pa
             lock.acquire()
         if settings.migrates:
             await upgrade(parts, blueprint.migrations)
+        await parts.planner.warm()
         await parts.engine.start(parts.worker, background=background)
         _announce(parts)
         yield parts

@@ -1,4 +1,4 @@
-"""Owns the embedded planner: retrieval over the tools' examples and argument rules, with no model and no key."""
+"""Owns the embedded planner: retrieval over examples and argument rules, no model, no key."""
 
 from llm_planner.embedded.cards import Call, Proposal, ToolCard
 from llm_planner.embedded.core import EmbeddedCore, utc_today

@@ -8,13 +8,16 @@ from llm_planner.embedded.cards import ToolCard
 from llm_planner.embedded.carriers import Carriers, learn
 from llm_planner.embedded.message import Message
 from llm_planner.embedded.people import find_person
+from llm_planner.embedded.residue import lone_title, residue
+from llm_planner.embedded.scene import Path, Scene, capital_runs
 from llm_planner.embedded.schema import Field, read_fields
-from llm_planner.embedded.spans import Path, Scene, choose, lone_title, residue
+from llm_planner.embedded.spans import choose
 from llm_planner.embedded.text import stem, tokenize
 from llm_planner.embedded.values import Candidate, candidates
 
 _ORDER: Final = (
-    "email", "url", "uuid", "pattern", "phone", "date", "datetime", "code", "enum", "integer", "number", "moment",
+    "email", "url", "uuid", "pattern", "phone", "date", "datetime", "code", "enum", "integer", "number",
+    "moment",
     "boolean",
 )  # fmt: skip
 _ENOUGH: Final = 0.5
@@ -97,25 +100,23 @@ def _people(fields: Sequence[Field], tool: Tool, message: Message, store: Store)
 
 def _texts(fields: Sequence[Field], tool: Tool, message: Message, store: Store) -> None:
     found, taken = store
-    scene = Scene(
-        message,
-        [field for field in fields if not field.many],
-        tool.carriers,
-        dict(taken),
-        tool.nouns,
-        tool.words,
-    )
+    scene = _scene(tool, message, [field for field in fields if not field.many], taken)
     for path, span in choose(scene).items():
         found[path] = message.piece(span)
         taken.update(dict.fromkeys(range(span.first, span.last + 1), path))
     missing = [field for field in fields if field.required and field.path not in found]
     lacking = missing or [field for field in fields if field.path not in found and not field.many]
     if len(lacking) == 1:
-        rest = Scene(message, fields, tool.carriers, dict(taken), tool.nouns, tool.words)
-        span = lone_title(rest) if tool.carriers[lacking[0].path].proper else None
-        span = span or (residue(rest) if missing else None)
-        if span:
-            found[lacking[0].path] = message.piece(span)
+        rest = _scene(tool, message, fields, taken)
+        title = lone_title(rest) if tool.carriers[lacking[0].path].proper else None
+        whole = title or (residue(rest) if missing else None)
+        if whole:
+            found[lacking[0].path] = message.piece(whole)
+
+
+def _scene(tool: Tool, message: Message, fields: Sequence[Field], taken: Mapping[int, Path]) -> Scene:
+    held = dict(taken)
+    return Scene(message, fields, tool.carriers, held, tool.nouns, tool.words, capital_runs(message, held))
 
 
 def missing_fields(tool: Tool, values: Values) -> list[Field]:
@@ -124,7 +125,10 @@ def missing_fields(tool: Tool, values: Values) -> list[Field]:
 
 
 def build(tool: Tool, values: Values) -> dict[str, object]:
-    """Nested arguments from values by path, in the schema's order; an optional object that lacks a part is left out."""
+    """Nested arguments from values by path, in the schema's order.
+
+    An optional object that lacks a value which it requires is left out whole.
+    """
     broken = {
         field.path[:-1]
         for field in tool.fields

@@ -1,29 +1,14 @@
 """Owns answers to a question: messages that hold a value and no request of their own."""
 
 from llm_planner.embedded.arguments import Tool, Values, find_values, missing_fields
-from llm_planner.embedded.lexicon import COURTESY, NAMING, NO, PERSON, STOP, YES
+from llm_planner.embedded.lexicon import COURTESY, NAMING, NO, PERSON, STOP, YES, word_set
 from llm_planner.embedded.message import Message
+from llm_planner.embedded.residue import residue
+from llm_planner.embedded.scene import Path, Scene
 from llm_planner.embedded.schema import Field
-from llm_planner.embedded.spans import Path, Scene, residue
 
 _PERSON_WORDS = frozenset(word for phrase in PERSON for word in phrase.split())
-_NOUNS = frozenset(
-    [
-        "mail",
-        "e-mail",
-        "email",
-        "correo",
-        "direccion",
-        "address",
-        "code",
-        "codigo",
-        "number",
-        "numero",
-        "telefono",
-        "phone",
-        "id",
-    ]
-)
+_NOUNS = word_set("mail e-mail email correo direccion address code codigo number numero telefono phone id")
 
 
 def is_bare(message: Message, tool: Tool) -> bool:
@@ -58,13 +43,13 @@ def answers(message: Message, tool: Tool, known: Values) -> dict[Path, object]:
 
 
 def _lone(message: Message, field: Field, tool: Tool, found: Values) -> object:
-    """A whole short message, its edges trimmed, as the one value that was asked for; None when it is no value."""
+    """A whole short message, its edges trimmed, as the one value asked for; None when it is no value."""
     words = [token.fold for token in message.tokens if token.is_word]
     if field.kind == "boolean":
         return True if set(words) & YES else False if set(words) & NO else None
     if field.kind not in ("person", "text") or found or len(words) > (5 if field.kind == "person" else 12):
         return None
-    span = residue(Scene(message, (field,), tool.carriers, {}, tool.nouns, tool.words))
+    span = residue(Scene(message, (field,), tool.carriers, {}, tool.nouns, tool.words, ()))
     if span is None or (field.kind == "person" and any(token.has_digit for token in message.tokens)):
         return None
     return message.piece(span)

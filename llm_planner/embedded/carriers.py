@@ -5,20 +5,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from llm_planner.embedded.lexicon import ARTICLES, POSSESSIVES, STOP, TWINS
+from llm_planner.embedded.lexicon import ARTICLES, POSSESSIVES, STOP, TWINS, word_set
 from llm_planner.embedded.numbers import find_numbers
 from llm_planner.embedded.schema import Field, value_at
 from llm_planner.embedded.text import Token, fold, stem, tokenize
 
 EDGE: Final = "|"  # the beginning or end of a message, or punctuation
 SLOT: Final = "<"  # prefix of a neighbouring value: "<" and its path
-_CATEGORIES: Final = frozenset(["kind", "type", "category", "genre", "tipo", "clase", "categoria", "genero"])
+_CATEGORIES: Final = word_set("kind type category genre tipo clase categoria genero")
 _SKIPPED: Final = (ARTICLES | POSSESSIVES) - {"a"}
 
 
 @dataclass(frozen=True, slots=True)
 class Carriers:
-    """Words seen right before a value (`left`, in `pairs` with the one before) and right after (`right`, `tails`)."""
+    """Words seen before a value (`left`, in `pairs` with an earlier one) and after it (`right`, `tails`)."""
 
     left: Counter[str] = field(default_factory=Counter)
     pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -53,7 +53,7 @@ class Carriers:
 
 
 def _heads(item: Field, values: Sequence[str], described: str) -> frozenset[str]:
-    """For a field that names a kind of thing: the last words of its values, and the words of the tool's description."""
+    """For a field that names a kind of thing: last words of values, words of the description."""
     if not item.nouns & _CATEGORIES:
         return frozenset()
     words = [token.fold for token in tokenize(described) if token.fold not in STOP]
@@ -79,8 +79,8 @@ def learn(
 def _closed(carriers: Carriers, values: Sequence[str], item: Field, described: str) -> Carriers:
     proper = bool(values) and all(value[0].isupper() for value in values)
     return Carriers(
-        carriers.left, carriers.pairs, carriers.right, carriers.tails, frozenset(fold(value) for value in values),
-        _heads(item, values, described), proper,
+        carriers.left, carriers.pairs, carriers.right, carriers.tails,
+        frozenset(fold(value) for value in values), _heads(item, values, described), proper,
     )  # fmt: skip
 
 

@@ -2,35 +2,15 @@
 
 from typing import Final
 
+from llm_planner.embedded.lexicon import word_set
 from llm_planner.embedded.message import Message
 
-_JOINTS: Final = frozenset(
-    [
-        ",",
-        ";",
-        "?",
-        "!",
-        ".",
-        "and",
-        "y",
-        "e",
-        "then",
-        "also",
-        "plus",
-        "too",
-        "ademas",
-        "tambien",
-        "luego",
-        "despues",
-        "depois",
-        "alem",
-    ]
-)
+_JOINTS: Final = word_set(", ; ? ! . and y e then also plus too ademas tambien luego despues depois alem")
 _MOST: Final = 6
 
 
 def split(message: Message) -> list[tuple[int, int]]:
-    """The pieces of a message between joints as places in its text; none at all when there are more than six."""
+    """The pieces of a message between joints as places in its text; none when there are more than six."""
     pieces: list[tuple[int, int]] = []
     open_at: int | None = None
     end = 0

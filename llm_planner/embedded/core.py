@@ -8,7 +8,7 @@ from llm_planner.embedded.arguments import build, compile_tool, find_values, mis
 from llm_planner.embedded.bank import Topic
 from llm_planner.embedded.bare import answers, is_bare
 from llm_planner.embedded.cards import Call, Proposal, ToolCard
-from llm_planner.embedded.lexicon import COURTESY
+from llm_planner.embedded.lexicon import GREETINGS
 from llm_planner.embedded.message import Message, read_message
 from llm_planner.embedded.ranking import Ranked, Ranking
 from llm_planner.embedded.replies import ask, talk
@@ -25,7 +25,7 @@ def utc_today() -> date:
 
 
 class EmbeddedCore:
-    """Proposes calls by retrieval over the tools' examples and by rules; the same input gives the same proposal."""
+    """Proposes calls by retrieval over examples and by rules; the same input gives the same proposal."""
 
     def __init__(
         self,
@@ -33,7 +33,9 @@ class EmbeddedCore:
         embedder: Embedder | None = None,
         today: Callable[[], date] = utc_today,
     ) -> None:
-        """Embed all examples once; `today` is what relative dates count from."""
+        """Embed all examples once; `today` is what relative dates count from. ValueError without any tool."""
+        if not tools:
+            raise ValueError("the embedded planner needs at least one tool")
         self._cards = tuple(tools)
         self._today = today
         self._ranking = Ranking([compile_tool(card) for card in tools], embedder or load_embedder())
@@ -92,7 +94,7 @@ def _without_greeting(text: str, today: date, locale: str) -> Message:
     message = read_message(text, today, locale)
     place = 0
     while place < len(message.tokens) and (
-        message.word(place) in COURTESY or not message.tokens[place].is_word
+        message.word(place) in GREETINGS or not message.tokens[place].is_word
     ):
         place += 1
     words = [token for token in message.tokens[place:] if token.is_word]

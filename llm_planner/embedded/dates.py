@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
+from llm_planner.embedded.lexicon import word_set
 from llm_planner.embedded.numbers import find_numbers
 from llm_planner.embedded.text import Token
 
@@ -29,9 +30,10 @@ _SHORT_DAYS: Final = {
 MONTHS: Final = {
     word: index + 1
     for word, index in _table(
-        "january,jan,enero,ene,janeiro february,feb,febrero,fevereiro,fev march,mar,marzo,marco april,apr,abril,abr "
+        "january,jan,enero,ene,janeiro february,feb,febrero,fevereiro,fev march,mar,marzo,marco "
+        "april,apr,abril,abr "
         "may,mayo,maio june,jun,junio,junho july,jul,julio,julho august,aug,agosto,ago "
-        "september,sep,sept,septiembre,setiembre,setembro,set october,oct,octubre,outubro,out "
+        "september,sep,sept,septiembre,setiembre,setembro october,oct,octubre,outubro "
         "november,nov,noviembre,novembro december,dec,diciembre,dic,dezembro,dez"
     ).items()
 }
@@ -52,26 +54,9 @@ _UNITS: Final = {
 }  # fmt: skip
 _AHEAD: Final = frozenset({"in", "within", "en", "dentro", "em", "daqui"})
 _NEXT: Final = frozenset({"next", "proximo", "proxima"})
-_MOMENTS: Final = frozenset(
-    [
-        "now",
-        "noon",
-        "midnight",
-        "midday",
-        "sunrise",
-        "sunset",
-        "dawn",
-        "dusk",
-        "morning",
-        "afternoon",
-        "evening",
-        "night",
-        "mediodia",
-        "medianoche",
-        "madrugada",
-        "meio-dia",
-        "meia-noite",
-    ]
+_MOMENTS: Final = word_set(
+    "now noon midnight midday sunrise sunset dawn dusk morning afternoon evening night mediodia "
+    "medianoche madrugada meio-dia meia-noite"
 )
 _CLOCK: Final = re.compile(
     r"(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d)?(?:am|pm|hs?)?|(?:[01]?\d|2[0-3])(?:am|pm|hs?)"
@@ -127,7 +112,7 @@ def _numeric(tokens: Sequence[Token], place: int, today: date, locale: str) -> M
     text = tokens[place].fold
     if iso := _ISO.fullmatch(text):
         day = _safe(int(iso[1]), int(iso[2]), int(iso[3]))
-        return day and Moment(place, place, day)
+        return Moment(place, place, day) if day else None
     short = _SHORT.fullmatch(text)
     if not short or (not short[3] and "/" not in text):
         return None
@@ -144,7 +129,7 @@ def _dated(first: int, last: int, parts: tuple[str | None, int, int], today: dat
     else:
         day = _safe(today.year, month, number)
         day = _safe(today.year + 1, month, number) if day and day < today else day
-    return day and Moment(first, last, day)
+    return Moment(first, last, day) if day else None
 
 
 def _named_month(tokens: Sequence[Token], place: int, today: date) -> Moment | None:

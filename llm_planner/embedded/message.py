@@ -54,7 +54,7 @@ class Message:
 
 def read_message(text: str, today: date, locale: str) -> Message:
     """Read a text; what follows its first 160 tokens is left unread."""
-    tokens = tuple(tokenize(text)[:MAX_TOKENS])
+    tokens = tuple(tokenize(text, MAX_TOKENS))
     moments = tuple(find_moments(tokens, today, locale))
     numbers = tuple(find_numbers(tokens))
     emails = tuple(i for i, token in enumerate(tokens) if EMAIL.fullmatch(token.text))

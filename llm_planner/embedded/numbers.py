@@ -15,13 +15,18 @@ def _table(text: str) -> dict[str, int]:
 
 _SMALL: Final = _table(
     "0:zero,cero 1:one,uno 2:two,dos,dois,duas 3:three,tres 4:four,cuatro,quatro 5:five,cinco 6:six,seis "
-    "7:seven,siete,sete 8:eight,ocho,oito 9:nine,nueve,nove 10:ten,diez,dez 11:eleven,once,onze 12:twelve,doce,doze "
-    "13:thirteen,trece,treze 14:fourteen,catorce,quatorze 15:fifteen,quince,quinze 16:sixteen,dieciseis,dezesseis "
+    "7:seven,siete,sete 8:eight,ocho,oito 9:nine,nueve,nove 10:ten,diez,dez 11:eleven,once,onze "
+    "12:twelve,doce,doze "
+    "13:thirteen,trece,treze 14:fourteen,catorce,quatorze 15:fifteen,quince,quinze "
+    "16:sixteen,dieciseis,dezesseis "
     "17:seventeen,diecisiete,dezessete 18:eighteen,dieciocho,dezoito 19:nineteen,diecinueve,dezenove "
-    "20:twenty,veinte,vinte 21:veintiuno,veintiun 22:veintidos 23:veintitres 24:veinticuatro 25:veinticinco "
-    "26:veintiseis 27:veintisiete 28:veintiocho 29:veintinueve 30:thirty,treinta,trinta 40:forty,cuarenta,quarenta "
+    "20:twenty,veinte,vinte 21:veintiuno,veintiun 22:veintidos 23:veintitres 24:veinticuatro "
+    "25:veinticinco "
+    "26:veintiseis 27:veintisiete 28:veintiocho 29:veintinueve 30:thirty,treinta,trinta "
+    "40:forty,cuarenta,quarenta "
     "50:fifty,cincuenta,cinquenta 60:sixty,sesenta,sessenta 70:seventy,setenta 80:eighty,ochenta,oitenta "
-    "90:ninety,noventa 100:cien,ciento,cem,cento 200:doscientos,doscientas,duzentos 300:trescientos,trescientas,trezentos "
+    "90:ninety,noventa 100:cien,ciento,cem,cento 200:doscientos,doscientas,duzentos "
+    "300:trescientos,trescientas,trezentos "
     "400:cuatrocientos,quatrocentos 500:quinientos,quinientas,quinhentos 600:seiscientos,seiscentos "
     "700:setecientos,setecentos 800:ochocientos,oitocentos 900:novecientos,novecentos"
 )

@@ -2,12 +2,10 @@
 
 from typing import Final
 
-from llm_planner.embedded.lexicon import COURTESY, PERSON, REQUEST, STOP
+from llm_planner.embedded.lexicon import COURTESY, PERSON, REQUEST, STOP, word_set
 from llm_planner.embedded.message import Message, Span
 
-_PARTICLES: Final = frozenset(
-    ["de", "da", "do", "dos", "das", "del", "la", "las", "los", "van", "von", "di", "y", "e"]
-)
+_PARTICLES: Final = word_set("de da do dos das del la las los van von di y e")
 _LONGEST: Final = 5
 
 

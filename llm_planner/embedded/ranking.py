@@ -1,4 +1,4 @@
-"""Owns the choice of the tool: how near a message is to each tool's examples and to the lines no tool answers."""
+"""Owns the choice of the tool: how near a message is to each tool's examples and to the bank."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

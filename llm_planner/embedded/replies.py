@@ -1,4 +1,4 @@
-"""Owns the embedded planner's own words: small talk, questions for a missing value, and what is out of scope."""
+"""Owns the embedded planner's own words: small talk, questions for a missing value, refusals."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final

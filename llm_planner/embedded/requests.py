@@ -27,7 +27,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Neighbouring pieces of a message that ask for one thing; an `echo` repeats the tool of the one before."""
+    """Neighbouring pieces that ask for one thing; an `echo` repeats the tool of the group before."""
 
     start: int
     end: int
@@ -45,7 +45,7 @@ def find_requests(message: Message, whole: Ranked, ranking: Ranking, today: date
     best = max(ranks, key=lambda rank: rank.score, default=whole)
     chosen = whole if whole.fits or not _sure(best, ranking) else best
     one = [Request(chosen.tool, find_values(chosen.tool, message, {}), chosen.score)] if chosen.fits else []
-    finished = all(request.complete for request in parts) or not any(request.complete for request in one)
+    finished = any(request.complete for request in parts) or not any(request.complete for request in one)
     return parts if len(parts) > 1 and finished else one
 
 
@@ -61,7 +61,7 @@ def _parts(message: Message, groups: Sequence[_Group], ranking: Ranking, today: 
 
 
 def _leans(first: Request, second: Request) -> bool:
-    """Whether the second part lacks a value of the very name that the first one holds: then they may be one request."""
+    """Whether the second part lacks a code of the name that the first holds: they may be one request."""
     if first.tool is second.tool:
         return False
     named = {path for path in first.values if path not in second.values}
@@ -79,7 +79,7 @@ def _sure(rank: Ranked, ranking: Ranking) -> bool:
 def _grouped(
     places: Sequence[tuple[int, int]], pieces: Sequence[Message], ranks: Sequence[Ranked], ranking: Ranking
 ) -> list[_Group]:
-    """Join pieces that go with the one before: bare values, and what is not sure to be a request by itself."""
+    """Join pieces that go with the one before: bare values, and what is no sure request by itself."""
     groups: list[_Group] = []
     held: set[str] = set()
     for (start, end), piece, rank in zip(places, pieces, ranks, strict=True):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from llm_planner.embedded.cards import as_mapping, as_sequence, as_text
+from llm_planner.embedded.lexicon import word_set
 from llm_planner.embedded.text import fold
 
 FieldKind = Literal[
@@ -17,120 +18,21 @@ _FORMATS: Final[dict[str, FieldKind]] = {
     "email": "email", "idn-email": "email", "phone": "phone", "uri": "url", "url": "url", "uuid": "uuid",
     "date": "date", "date-time": "datetime",
 }  # fmt: skip
-_EMAIL: Final = frozenset(["email", "mail", "correo", "emails", "e-mail"])
-_PHONE: Final = frozenset(
-    ["phone", "telephone", "telefono", "celular", "movil", "whatsapp", "telefone", "mobile"]
+_EMAIL: Final = word_set("email mail correo emails e-mail")
+_PHONE: Final = word_set("phone telephone telefono celular movil whatsapp telefone mobile")
+_CODE: Final = word_set("id code codigo number numero nro no ref reference referencia sku folio")
+_PERSON: Final = word_set(
+    "name full_name fullname nombre nome customer_name client_name user_name person_name contact_name "
+    "first_name last_name nombre_completo nome_completo"
 )
-_CODE: Final = frozenset(
-    [
-        "id",
-        "code",
-        "codigo",
-        "number",
-        "numero",
-        "nro",
-        "no",
-        "ref",
-        "reference",
-        "referencia",
-        "sku",
-        "folio",
-    ]
-)
-_PERSON: Final = frozenset(
-    [
-        "name",
-        "full_name",
-        "fullname",
-        "nombre",
-        "nome",
-        "customer_name",
-        "client_name",
-        "user_name",
-        "person_name",
-        "contact_name",
-        "first_name",
-        "last_name",
-        "nombre_completo",
-        "nome_completo",
-    ]
-)
-_WHEN: Final = frozenset(["date", "time", "when", "day", "fecha", "hora", "cuando", "dia", "data", "quando"])
-_MAX: Final = frozenset(["max", "maximum", "maximo", "maxima", "hasta", "most", "upper"])
-_MIN: Final = frozenset(["min", "minimum", "minimo", "minima", "desde", "least", "lower"])
-_PRICE: Final = frozenset(
-    [
-        "price",
-        "cost",
-        "amount",
-        "budget",
-        "total",
-        "precio",
-        "costo",
-        "monto",
-        "importe",
-        "presupuesto",
-        "preco",
-        "valor",
-    ]
-)
-_PLAIN: Final = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "of",
-        "to",
-        "for",
-        "in",
-        "on",
-        "or",
-        "and",
-        "what",
-        "which",
-        "look",
-        "is",
-        "as",
-        "with",
-        "by",
-        "from",
-        "full",
-        "number",
-        "id",
-        "name",
-        "title",
-        "text",
-        "value",
-        "string",
-        "el",
-        "la",
-        "los",
-        "las",
-        "un",
-        "una",
-        "de",
-        "del",
-        "para",
-        "por",
-        "en",
-        "o",
-        "u",
-        "y",
-        "que",
-        "con",
-        "numero",
-        "nombre",
-        "titulo",
-        "texto",
-        "do",
-        "da",
-        "e",
-        "em",
-        "com",
-        "nome",
-        "titulo",
-        "qual",
-    ]
+_WHEN: Final = word_set("date time when day fecha hora cuando dia data quando")
+_MAX: Final = word_set("max maximum maximo maxima hasta most upper")
+_MIN: Final = word_set("min minimum minimo minima desde least lower")
+_PRICE: Final = word_set("price cost amount budget total precio costo monto importe presupuesto preco valor")
+_PLAIN: Final = word_set(
+    "the a an of to for in on or and what which look is as with by from full number id name title "
+    "text value string el la los las un una de del para por en o u y que con numero nombre titulo "
+    "texto do da e em com nome titulo qual"
 )
 
 
@@ -154,17 +56,13 @@ class Field:
 
 
 def read_fields(schema: Mapping[str, object], samples: Sequence[Mapping[str, object]]) -> tuple[Field, ...]:
-    """All leaves of an input schema in its own order; `samples` are example arguments, they sharpen the kinds."""
+    """All leaves of an input schema in its own order; `samples` (example arguments) sharpen the kinds."""
     leaves = _leaves(schema, schema, (), True)
-    return tuple(_sharpened(field, [_value_at(sample, field.path) for sample in samples]) for field in leaves)
+    return tuple(_sharpened(field, [value_at(sample, field.path) for sample in samples]) for field in leaves)
 
 
 def value_at(arguments: Mapping[str, object], path: tuple[str, ...]) -> object:
     """The value at a path of nested arguments, None when it is not there."""
-    return _value_at(arguments, path)
-
-
-def _value_at(arguments: Mapping[str, object], path: tuple[str, ...]) -> object:
     value: object = arguments
     for step in path:
         value = as_mapping(value).get(step)
@@ -193,7 +91,7 @@ def _resolved(root: Mapping[str, object], node: Mapping[str, object]) -> Mapping
         ]
         chosen: Mapping[str, object] | None = None
         if target.startswith("#/"):
-            chosen = as_mapping(_value_at(root, tuple(target[2:].split("/"))))
+            chosen = as_mapping(value_at(root, tuple(target[2:].split("/"))))
         elif options:
             chosen = next((item for item in options if item.get("type") != "null"), {})
         if chosen is None:
@@ -311,7 +209,8 @@ def _kind_of_string(name: str, node: Mapping[str, object]) -> FieldKind:
 
 def _sharpened(field: Field, values: Sequence[object]) -> Field:
     """Let the examples decide between code and text: what always holds a digit and no space is a code."""
-    texts = [value for value in values if isinstance(value, str)]
+    flat = [item for value in values for item in (value if isinstance(value, list | tuple) else (value,))]
+    texts = [value for value in flat if isinstance(value, str)]
     if field.kind not in ("text", "code", "person") or not texts:
         return field
     coded = all(re.search(r"\d", text) and " " not in text for text in texts)

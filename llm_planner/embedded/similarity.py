@@ -103,9 +103,9 @@ class Matrix(Protocol):
 
 
 class HybridEmbedder:
-    """0.6 sentence vector and 0.4 character n-grams: finds the meaning, and holds on to rare words."""
+    """Sentence vectors find the meaning, a third of character n-grams holds on to rare words."""
 
-    thresholds = Thresholds(tool=0.2, clause=0.33, known=0.5)
+    thresholds = Thresholds(tool=0.24, clause=0.3, known=0.5)
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -130,8 +130,9 @@ class HybridIndex:
         dense = (self._encode(texts) @ self._vectors.T).tolist()
         sparse = self._chars.similar(texts)
         share = _VECTOR_SHARE
+        # Rounded: the last digits of a matrix product depend on how many threads the processor had free.
         return [
-            [share * a + (1 - share) * b for a, b in zip(rows, others, strict=True)]
+            [round(share * a + (1 - share) * b, 5) for a, b in zip(rows, others, strict=True)]
             for rows, others in zip(dense, sparse, strict=True)
         ]
 

@@ -1,8 +1,9 @@
-"""Owns how a message is read: tokens with their places, folding of case and accents, and masks for similarity."""
+"""Owns how a message is read: tokens with their places, folding, and masks for similarity."""
 
 import re
 import unicodedata
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 EMAIL: Final = re.compile(
@@ -12,15 +13,12 @@ URL: Final = re.compile(r"https?://[^\s<>\"']+[^\s<>\"'.,;:!?)]|www\.[^\s<>\"']+
 _WORD: Final = re.compile(r"[^\W_]+(?:(?:[-'’/_&]|(?<=\d)[.,:](?=\d))[^\W_]+)*")
 _TOKEN: Final = re.compile(f"{EMAIL.pattern}|{URL.pattern}|{_WORD.pattern}|\\S")
 _CODE: Final = re.compile(r"[^\W_]*\d[^\W_]*(?:[-'’/_.,:&][^\W_]+)*|[^\W\d_]+[-_/]\d[^\s]*\b")
-_COURTESY: Final = re.compile(
-    r"\b(?:please|pls|plz|thanks|thank you|por favor|porfa(?:vor)?|gracias|obrigad[oa])\b[,.!]?\s*",
-    re.IGNORECASE,
-)
+_COURTESY: Final = re.compile(r"\b(?:please|pls|plz|por favor|porfa(?:vor)?)\b[,.!]?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One word, number, address or sign; `start` and `end` are places in the message, `fold` is for comparing."""
+    """One word, number, address or sign; `start` and `end` are places, `fold` is for comparing."""
 
     text: str
     fold: str
@@ -42,9 +40,9 @@ def fold(text: str) -> str:
     return "".join(char for char in spread if not unicodedata.combining(char))
 
 
-def tokenize(text: str) -> list[Token]:
-    """Split a message into tokens; each one's `text` is the verbatim piece of the message."""
-    found = _TOKEN.finditer(text)
+def tokenize(text: str, most: int | None = None) -> list[Token]:
+    """The first tokens of a message, all by default; each one's `text` is its verbatim piece."""
+    found = islice(_TOKEN.finditer(text), most)
     return [Token(match.group(), fold(match.group()), match.start(), match.end()) for match in found]
 
 

@@ -1,4 +1,4 @@
-"""Owns the values that can be told by their form: addresses, codes, numbers, dates, enum members, yes or no."""
+"""Owns the values that can be told by their form: addresses, codes, numbers, dates, members, yes or no."""
 
 import re
 from collections.abc import Iterator
@@ -7,12 +7,13 @@ from datetime import datetime, time
 from typing import Final
 
 from llm_planner.embedded.carriers import EDGE, Carriers
-from llm_planner.embedded.dates import WEEKDAYS, Moment
-from llm_planner.embedded.lexicon import AT_LEAST, AT_MOST, NEGATIONS, PREPOSITIONS, STOP, SYNONYMS
+from llm_planner.embedded.dates import Moment
+from llm_planner.embedded.lexicon import ARTICLES, AT_LEAST, AT_MOST, NEGATIONS, PREPOSITIONS, STOP
+from llm_planner.embedded.members import find_members
 from llm_planner.embedded.message import Message, Span
 from llm_planner.embedded.numbers import Number
 from llm_planner.embedded.schema import Field
-from llm_planner.embedded.text import fold, stem
+from llm_planner.embedded.text import fold
 
 _PHONE: Final = re.compile(r"\+?\(?\d[\d\s().\-]{5,}\d")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -22,7 +23,7 @@ _OF: Final = frozenset({"of", "de", "sobre", "/"})
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A value that a field could take, where it stands, and how sure that is (0.5 is needed, 0 when required)."""
+    """A value that a field could take, where it stands, and how sure that is (0.5 is needed, or 0)."""
 
     value: object
     span: Span
@@ -32,7 +33,8 @@ class Candidate:
 def candidates(field: Field, carriers: Carriers, message: Message) -> list[Candidate]:
     """What a message offers a field that is told by form, best first, then by place."""
     finders = {
-        "email": _emails, "phone": _phones, "url": _urls, "uuid": _uuids, "pattern": _patterned, "code": _codes,
+        "email": _emails, "phone": _phones, "url": _urls, "uuid": _uuids, "pattern": _patterned,
+        "code": _codes,
         "date": _dates, "datetime": _dates, "moment": _moments, "enum": _members, "boolean": _booleans,
         "integer": _numbers, "number": _numbers,
     }  # fmt: skip
@@ -149,7 +151,11 @@ def _moments(field: Field, carriers: Carriers, message: Message) -> Iterator[Can
     merged: list[Span] = []
     for moment in message.moments:
         between = message.tokens[merged[-1].last + 1 : moment.first] if merged else ()
-        if merged and len(between) <= 2 and all(token.fold in PREPOSITIONS | {","} for token in between):
+        if (
+            merged
+            and len(between) <= 2
+            and all(token.fold in PREPOSITIONS | ARTICLES | {","} for token in between)
+        ):
             merged[-1] = Span(merged[-1].first, moment.last)
         else:
             merged.append(Span(moment.first, moment.last))
@@ -158,33 +164,8 @@ def _moments(field: Field, carriers: Carriers, message: Message) -> Iterator[Can
 
 
 def _members(field: Field, carriers: Carriers, message: Message) -> Iterator[Candidate]:
-    words = [stem(token.fold) for token in message.tokens]
-    days = {WEEKDAYS.get(fold(str(member))): member for member in field.members}
-    for moment in message.moments:
-        if moment.day is not None and moment.day.weekday() in days:
-            span = Span(moment.first, moment.last)
-            yield Candidate(days[moment.day.weekday()], span, 1.0)
-    for member in field.members:
-        if isinstance(member, bool) or not isinstance(member, str | int | float):
-            continue
-        for name in _member_names(str(member)):
-            size = len(name)
-            for first in range(len(words) - size + 1):
-                if words[first : first + size] == name:
-                    span = Span(first, first + size - 1)
-                    sure = 0.9 if len("".join(name)) > 2 else 0.3
-                    yield Candidate(member, span, sure + size / 10 + _around(field, carriers, message, span))
-
-
-def _member_names(member: str) -> list[list[str]]:
-    """The words that stand for an enum member: itself, and its synonyms in the three languages."""
-    own = fold(re.sub(r"(?<=[a-z])(?=[A-Z])|[_\-]", " ", member)).split()
-    names = [own]
-    if len(own) == 1:
-        for group in SYNONYMS:
-            if own[0] in group.split(","):
-                names += [[word] for word in group.split(",")]
-    return [[stem(word) for word in name] for name in names]
+    for member, span, sure in find_members(field, message):
+        yield Candidate(member, span, sure + _around(field, carriers, message, span))
 
 
 def _booleans(field: Field, carriers: Carriers, message: Message) -> Iterator[Candidate]:

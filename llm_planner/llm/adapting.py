@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
-from llm_planner.llm.http import ModelHttp, Post
-from llm_planner.llm.wire import Answer
+from .http import ModelHttp, Post
+from .wire import Answer
 
 
 class AdaptingHttp:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from llm_planner.errors import ModelError
+from ..errors import ModelError
 
 Role = Literal["system", "user", "assistant"]
 OutputMode = Literal["schema", "tool", "prompt", "text"]

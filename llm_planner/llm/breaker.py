@@ -1,6 +1,6 @@
 """The circuit breaker: after failures in a row an endpoint rests, then one call tries it again."""
 
-from llm_planner.clock import Clock
+from ..clock import Clock
 
 
 class Breaker:

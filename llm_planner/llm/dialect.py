@@ -6,7 +6,7 @@ maxItems with 0 alone. No references, patterns, formats or bounds; an anyOf neve
 
 from collections.abc import Iterable
 
-from llm_planner.llm.base import JsonSchema
+from .base import JsonSchema
 
 SCALARS = ("string", "number", "integer", "boolean", "null")
 FREE_OBJECT: JsonSchema = {"type": "object", "additionalProperties": True}

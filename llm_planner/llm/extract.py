@@ -1,62 +1,29 @@
 """From what a model wrote to the JSON object in it: fences, thinking, prose, small slips; never a guess."""
 
-import json
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NoReturn
 
-import json_repair
+from .repair import PLAN_KEYS, QUOTED, QUOTED_ANYHOW, repaired
+from .strict_json import MAX_DEPTH, NoJson, strict_loads
 
-Reason = Literal[
-    "empty",
-    "too_long",
-    "too_deep",
-    "no_json",
-    "truncated",
-    "unreadable",
-    "duplicate_key",
-    "bad_number",
-    "bad_text",
-]
+__all__ = ["MAX_CHARS", "Extracted", "NoJson", "extract_plan_json"]
 
 MAX_CHARS = 200_000
-MAX_DEPTH = 64
-_REPAIRED_CHARS = 16_000
 _TRIED_OBJECTS = 32
-_PLAN_KEYS = frozenset({"reply", "tool_calls", "then"})
 
 _TAGS = r"(?:think|thinking|thought|reasoning|analysis|reflection)"
 _THINKING_OPENS = re.compile(rf"<{_TAGS}>", re.IGNORECASE)
 _THINKING_CLOSES = re.compile(rf"</{_TAGS}>", re.IGNORECASE)
 _BEGINS_OBJECT = re.compile(r"\{\s*(?:[\"'“”‘’/#}]|[\w$-]+\s*:|\Z)")
 _BEGINS_STRICTLY = re.compile(r'\{\s*["}]')
-_QUOTED = r'"(?:[^"\\]++|\\.)*+"'
-_QUOTED_ANYHOW = rf"{_QUOTED}|'(?:[^'\\]++|\\.)*+'|“[^”]*+”"
-_STRICT_MARKS = re.compile(rf'{_QUOTED}|["{{}}\[\]]', re.DOTALL)
-_LOOSE_MARKS = re.compile(rf"{_QUOTED_ANYHOW}|[\"'“{{}}\[\]]", re.DOTALL)
+_STRICT_MARKS = re.compile(rf'{QUOTED}|["{{}}\[\]]', re.DOTALL)
+_LOOSE_MARKS = re.compile(rf"{QUOTED_ANYHOW}|[\"'“{{}}\[\]]", re.DOTALL)
 _ONLY_CLOSERS = re.compile(r"[\s}\])`.]*\Z")
-# Signs that an object ended too early, at a brace inside a string: what follows is the rest of it, not prose.
+# A whole object is followed by prose or another one. This is the rest of one, cut at a brace inside of it.
 _TORN = re.compile(
     r"""[\s}\]]*(?:["':]|,\s*["'])|[\s}\]]*+.*?(?:\}|["'](?:reply|tool_calls|then)["']\s*:)""", re.DOTALL
 )
-# Left out by the model ("..."), no JSON number, or no JSON at all: the library would make something of each.
-_UNREPAIRABLE = re.compile(r"\bNaN\b|\bInfinity\b|\.\.\.|…|\(")
-_COMMENTS = re.compile(rf"({_QUOTED_ANYHOW})|//[^\n]*|#[^\n]*|/\*.*?\*/", re.DOTALL)
-_ESCAPES = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
-_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-_WORDS = re.compile(r"\w+")
-_KEYS = re.compile(r"""\b(reply|tool_calls|then|tool)["'”]?\s*:""")
-_PYTHON = {"None": "null", "True": "true", "False": "false"}
-
-
-class NoJson(ValueError):
-    """There is no plan to be had from this text; `reason` says why, in a word."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,33 +73,19 @@ def extract_plan_json(text: str) -> Extracted:
     return found
 
 
-def strict_loads(text: str) -> object:
-    """`json.loads` that refuses a key given twice, NaN, infinity, lone surrogates, deep nesting: NoJson."""
-    try:
-        value = json.loads(
-            text, object_pairs_hook=_unique_keys, parse_constant=_bad_number, parse_float=_finite
-        )
-    except RecursionError:
-        raise NoJson("too_deep") from None
-    except NoJson:
-        raise
-    except ValueError:
-        raise NoJson("unreadable") from None
-    _check(value)
-    return value
-
-
 def _chosen(text: str, pieces: list[_Piece]) -> Extracted | None:
     """The first plan that is JSON, else the first that can be repaired, else the first object of any kind."""
     strict = [None if p.open else _parsed(p.text) for p in pieces]
     for number, value in enumerate(strict):
-        if isinstance(value, dict) and value.keys() & _PLAN_KEYS:
+        if isinstance(value, dict) and value.keys() & PLAN_KEYS:
             _refuse_torn(text, pieces, number)
             return Extracted(value, repaired=False)
     for number, piece in enumerate(pieces):
-        value = _closed(piece) if piece.open else _repaired(piece.text)
-        if value is not None and value.keys() & _PLAN_KEYS:
+        value = _closed(piece) if piece.open else repaired(piece.text)
+        if value is not None and value.keys() & PLAN_KEYS:
             _refuse_torn(text, pieces, number)
+            if any(later.open for later in pieces[number + 1 :]):
+                raise NoJson("truncated")
             return Extracted(value, repaired=True)
     if any(p.open for p in pieces):
         raise NoJson("truncated")
@@ -140,9 +93,11 @@ def _chosen(text: str, pieces: list[_Piece]) -> Extracted | None:
 
 
 def _refuse_torn(text: str, pieces: list[_Piece], number: int) -> None:
-    follows = pieces[number + 1].start if number + 1 < len(pieces) else len(text)
-    if _TORN.match(text[pieces[number].end : follows]):
-        raise NoJson("unreadable")
+    """Refuse an object that ended too early: then its rest stands between the objects after it."""
+    starts = [piece.start for piece in pieces[number + 1 :]]
+    for piece, start in zip(pieces[number:], [*starts, len(text)], strict=True):
+        if _TORN.match(text[piece.end : start]):
+            raise NoJson("unreadable")
 
 
 def _pieces(text: str) -> Iterator[_Piece]:
@@ -194,54 +149,7 @@ def _closed(piece: _Piece) -> dict[str, object] | None:
     if piece.in_string or piece.open != "{":
         return None
     value = _parsed(piece.text.rstrip("` \r\n\t") + "}")
-    return value if isinstance(value, dict) and value.keys() >= _PLAN_KEYS else None
-
-
-def _repaired(text: str) -> dict[str, object] | None:
-    """What the library makes of `text`, if nothing of it is lost on the way."""
-    if len(text) > _REPAIRED_CHARS:
-        return None
-    bare = _COMMENTS.sub(lambda found: found[1] or " ", text)
-    if _UNREPAIRABLE.search(_LOOSE_MARKS.sub(" ", bare)):
-        return None
-    try:
-        value = json_repair.loads(text, skip_json_loads=True, strict=True)
-    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-        return None
-    if not isinstance(value, dict):
-        return None
-    _check(value)
-    return value if _is_all_of(_ESCAPES.sub(_unescaped, bare), value) else None
-
-
-def _is_all_of(text: str, value: dict[str, object]) -> bool:
-    """Whether `value` has every word of `text`, in order, and its calls and the keys of a plan in their places."""
-    if [_PYTHON.get(word, word) for word in _WORDS.findall(text)] != list(_words(value)):
-        return False
-    keys = _KEYS.findall(text)
-    calls = value.get("tool_calls", [])
-    return (
-        isinstance(calls, list)
-        and keys.count("tool") == len(calls)
-        and all(keys.count(name) == (name in value) for name in _PLAN_KEYS)
-    )
-
-
-def _words(value: object) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _words(key)
-            yield from _words(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _words(item)
-    else:
-        text = value if isinstance(value, str) else json.dumps(value)
-        yield from (_PYTHON.get(word, word) for word in _WORDS.findall(text))
-
-
-def _unescaped(found: re.Match[str]) -> str:
-    return chr(int(found[1], 16)) if found[1] else _ESCAPED.get(found[2], found[2])
+    return value if isinstance(value, dict) and value.keys() >= PLAN_KEYS else None
 
 
 def _parsed(text: str) -> object:
@@ -270,46 +178,3 @@ def _without_thinking(text: str) -> tuple[str, str]:
 def _after_last_close(text: str) -> str:
     """Some servers swallow the tag that opens the thinking: then all before the closing one was thinking."""
     return _THINKING_CLOSES.split(text)[-1]
-
-
-def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise NoJson("duplicate_key")
-    return value
-
-
-def _bad_number(_name: str) -> NoReturn:
-    raise NoJson("bad_number")
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise NoJson("bad_number")
-    return number
-
-
-def _check(value: object) -> None:
-    """Depth, numbers and strings of a parsed value, without recursion."""
-    level, depth = [value], 0
-    while level:
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise NoJson("too_deep")
-        for item in level:
-            if isinstance(item, float) and not math.isfinite(item):
-                raise NoJson("bad_number")
-            if isinstance(item, str) and not _is_text(item):
-                raise NoJson("bad_text")
-        level = [part for item in level for part in _parts(item)]
-
-
-def _parts(item: object) -> list[object]:
-    if isinstance(item, dict):
-        return [*item.keys(), *item.values()]
-    return item if isinstance(item, list) else []
-
-
-def _is_text(text: str) -> bool:
-    return not any("\ud800" <= c <= "\udfff" for c in text)

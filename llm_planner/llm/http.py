@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 import aiohttp
 from yarl import URL
 
-from llm_planner.clock import Clock, SystemClock
-from llm_planner.errors import ModelBadAnswer, ModelUnavailable
-from llm_planner.llm.breaker import Breaker
-from llm_planner.llm.wire import Answer, lines_of, retry_after_s, said
+from ..clock import Clock, SystemClock
+from ..errors import ModelBadAnswer, ModelUnavailable
+from .breaker import Breaker
+from .wire import Answer, lines_of, retry_after_s, said
 
 _RETRIED = frozenset({408, 425, 429})
 _CHUNK = 65536

@@ -3,11 +3,11 @@
 import json
 from collections.abc import AsyncIterator, Mapping
 
-from llm_planner.errors import ModelBadAnswer
-from llm_planner.llm.adapting import AdaptingHttp
-from llm_planner.llm.base import PLAN_FUNCTION, ChatReply, ChatRequest, OutputMode, plan_function
-from llm_planner.llm.http import ModelHttp, Post
-from llm_planner.llm.wire import (
+from ..errors import ModelBadAnswer
+from .adapting import AdaptingHttp
+from .base import PLAN_FUNCTION, ChatReply, ChatRequest, OutputMode, plan_function
+from .http import ModelHttp, Post
+from .wire import (
     Answer,
     called,
     checked_base_url,

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from llm_planner.llm.base import JsonSchema
-from llm_planner.llm.dialect import closed_object, told_by, union
-from llm_planner.llm.schema import UnsupportedSchema, reduce_schema
+from .base import JsonSchema
+from .dialect import closed_object, told_by, union
+from .schema import UnsupportedSchema, reduce_schema
 
 STEP_REFERENCE: JsonSchema = closed_object({"$step": {"type": "string"}, "pointer": {"type": "string"}})
 """A value taken from an earlier step's result, in the place of the value itself."""

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
-from llm_planner.errors import StartError
-from llm_planner.llm.base import JsonSchema
-from llm_planner.llm.dialect import SCALARS, anything, described, options, told_by, union
+from ..errors import StartError
+from .base import JsonSchema
+from .dialect import SCALARS, anything, described, options, told_by, union
 
 _MAX_NODES = 5000
 _MAX_DEPTH = 32
@@ -37,7 +37,7 @@ def reduce_schema(schema: JsonSchema) -> dict[str, object]:
     UnsupportedSchema: recursion, a reference to elsewhere, a schema that accepts nothing, an unknown type,
     more than 5,000 nodes or 32 levels.
     """
-    return _Reducer(schema).node(schema, "$", ())
+    return _Reducer(schema).node(schema, "$", ("#",))
 
 
 class _Reducer:

@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 
-from llm_planner.errors import ModelUnavailable
-from llm_planner.llm.base import ChatReply, ChatRequest
+from ..errors import ModelUnavailable
+from .base import ChatReply, ChatRequest
 
 Answers = str | Exception | Callable[[ChatRequest], str]
 

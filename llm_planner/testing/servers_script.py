@@ -31,7 +31,7 @@ class Hang:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """Reset the connection. After `after` bytes of the body of a proper answer, or before any answer at all."""
+    """Reset the connection: after `after` bytes of the body of a proper answer, or before any answer."""
 
     after: int | None = None
 
@@ -47,8 +47,8 @@ class Held:
 Behaviour = (
     str | JsonObject | Content | Status | Hang | Reset | Held | Callable[[dict[str, object]], "Behaviour"]
 )
-"""A mapping (a plan) or a text is the answer, in the form that the request's mode asks for; a function is given
-the request's JSON and says what to do."""
+"""A mapping (a plan) or a text is the answer, in the form that the request's mode asks for; a function is
+given the request's JSON and says what to do."""
 
 EMPTY_BODY = Status(200, "")
 PLAIN_REPLY: JsonObject = {"reply": "Hola, ¿en qué te ayudo?", "tool_calls": [], "then": "answer"}

@@ -65,7 +65,7 @@ class Answerer:
         try:
             answer = await models.write(record, slots, models.redact(record.message.text), shown)
         except ModelError as error:
-            record.note("answer_failed", code=error.code)
+            record.note("answer_failed", reason=error.code)
             return None
         return foreign(answer, self._registry.hosts)[:LONGEST]
 

@@ -34,7 +34,7 @@ class Closing:
 
     async def close(self, record: TurnRecord, reply: str) -> None:
         """Store the end of the turn and free the lane. Cancellation does not cut it. Raises LaneLost."""
-        record.note("replied", status=record.status, code=record.code, parked=len(record.parked))
+        record.note("replied", status=record.status, reason=record.code, parked=len(record.parked))
         await asyncio.shield(self._database.run(lambda conn: self._close(conn, record, reply)))
 
     def _close(self, conn: Connection, record: TurnRecord, reply: str) -> None:

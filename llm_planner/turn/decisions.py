@@ -69,7 +69,7 @@ class Decisions:
             await self._execute(record, claim)
 
     def _refuse(self, record: TurnRecord, code: str) -> None:
-        record.note("confirmation_refused", record.session.principal, code=code)
+        record.note("confirmation_refused", record.session.principal, reason=code)
         record.end("refused", code, text(code, record.locale))
 
     def _show(self, record: TurnRecord) -> None:

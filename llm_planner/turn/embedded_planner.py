@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ..embedded import EmbeddedCore, Proposal, ToolCard
 from ..errors import PlanRejected
-from ..tools import ToolRegistry
+from ..tools import ToolRegistry, ToolSpec
 from .plan import PlannedCall, PlannerOutput, Rules, check
 from .planner import Planned
 from .record import TurnRecord
@@ -21,29 +21,37 @@ class EmbeddedPlanner:
 
     def __init__(self, registry: ToolRegistry, tokens: Tokens) -> None:
         self._tokens = tokens
-        self._core = EmbeddedCore(
-            [
-                ToolCard(
-                    name=spec.name,
-                    description=spec.description,
-                    schema=spec.schema,
-                    examples=tuple((said, dict(args)) for said, args in spec.tool.examples),
-                )
-                for spec in registry
-            ]
-        )
+        self._registry = registry
+        self._core: EmbeddedCore | None = None
         self._thread = ThreadPoolExecutor(1, "embedded-planner")
 
     async def plan(self, record: TurnRecord, rules: Rules) -> Planned:
         recent = tuple(line.text for line in record.history if line.role == "user")[-RECENT:]
         text = self._tokens.redact(record.message.text)
         loop = asyncio.get_running_loop()
-        proposal = await loop.run_in_executor(self._thread, self._core.propose, text, record.locale, recent)
+        proposal = await loop.run_in_executor(self._thread, self._propose, text, record.locale, recent)
         try:
             return Planned(check(_output(proposal), rules))
         except PlanRejected as error:
-            record.note("plan_failed", "embedded", code="no_plan", problems=error.problems)
+            record.note("plan_failed", "embedded", reason="no_plan", problems=error.problems)
             return Planned(None, "no_plan")
+
+    async def warm(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._made)
+
+    def _propose(self, text: str, locale: str, recent: tuple[str, ...]) -> Proposal:
+        return self._made().propose(text, locale, recent)
+
+    def _made(self) -> EmbeddedCore:
+        """The core, made once, on the planner's own thread: it embeds every example."""
+        if self._core is None:
+            self._core = EmbeddedCore([_card(spec) for spec in self._registry])
+        return self._core
+
+
+def _card(spec: ToolSpec) -> ToolCard:
+    examples = tuple((said, dict(args)) for said, args in spec.tool.examples)
+    return ToolCard(name=spec.name, description=spec.description, schema=spec.schema, examples=examples)
 
 
 def _output(proposal: Proposal) -> PlannerOutput:

@@ -42,7 +42,7 @@ class Parking:
                 code, why = refusal
                 step = StepResult(item.step.id, item.step.spec.name, "error", error=why)
                 round_.results[item.step.id] = step
-                record.note("write_refused", step=item.step.id, tool=step.tool, code=code)
+                record.note("write_refused", step=item.step.id, tool=step.tool, reason=code)
                 record.end("refused", code)
                 continue
             row = self._row(record, round_, item, moment)

@@ -51,6 +51,9 @@ class Planner(Protocol):
     async def plan(self, record: TurnRecord, rules: Rules) -> Planned:
         """A checked plan. Never raises for what a model does."""
 
+    async def warm(self) -> None:
+        """Make ready what takes time, before the first message waits for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asking:
@@ -105,8 +108,11 @@ class ModelPlanner:
             )
         return self._failed(record, "no_plan", problems)
 
+    async def warm(self) -> None:
+        """Nothing to make ready: the model is elsewhere."""
+
     def _failed(self, record: TurnRecord, code: str, problems: Sequence[str]) -> Planned:
-        record.note("plan_failed", "model", code=code, problems=list(problems))
+        record.note("plan_failed", "model", reason=code, problems=list(problems))
         return Planned(None, code)
 
     async def _ask(self, record: TurnRecord, request: ChatRequest) -> ChatReply:

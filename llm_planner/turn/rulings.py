@@ -66,7 +66,7 @@ class Rulings:
                 "decision_refused",
                 decision.operator,
                 confirmation=decision.confirmation_id,
-                code=error.reason,
+                reason=error.reason,
             )
             record.end("refused", error.reason, text("decision_stale", record.locale))
             return None

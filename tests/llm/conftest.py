@@ -1,7 +1,6 @@
-"""What the tests of the model layer share: a clock that only moves when told, and clients on the fake servers."""
+"""What the tests of the model layer share: a clock that is moved by hand, clients for the fake servers."""
 
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,30 +10,22 @@ from llm_planner.llm.http import HttpPolicy, ModelHttp, Nature
 from llm_planner.llm.ollama import OllamaModel
 from llm_planner.llm.openai import OpenAIModel
 from llm_planner.llm.plan_schema import plan_schema
+from llm_planner.testing.clock import FakeClock
 from llm_planner.testing.servers import FakeOllama, FakeOpenAI, FakeServer
 
 LOOKUP = {"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]}
 
 
-class FakeTime:
-    """Clock and sleep in one: sleeping moves the clock. `slept` holds every pause."""
+class FakeTime(FakeClock):
+    """The clock that tests move, with a sleep that moves it. `slept` holds every pause."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.slept: list[float] = []
-        self._seconds = 1000.0
-
-    def now(self) -> datetime:
-        return datetime(2026, 11, 23, 12, 0, tzinfo=UTC) + timedelta(seconds=self._seconds - 1000.0)
-
-    def monotonic(self) -> float:
-        return self._seconds
-
-    def advance(self, seconds: float) -> None:
-        self._seconds += seconds
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self._seconds += seconds
+        self.advance(seconds)
 
 
 @pytest.fixture

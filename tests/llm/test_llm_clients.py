@@ -4,14 +4,17 @@ import asyncio
 import json
 import logging
 import traceback
+from dataclasses import replace
 
 import pytest
 
 from llm_planner.errors import ModelBadAnswer, ModelError, ModelRefusedMode, ModelUnavailable
 from llm_planner.llm.base import PLAN_FUNCTION, ModelRejected
-from llm_planner.llm.extract import NoJson, extract_plan_json
+from llm_planner.llm.extract import extract_plan_json
 from llm_planner.llm.ollama import OllamaModel
 from llm_planner.llm.openai import OpenAIModel
+from llm_planner.llm.plan_schema import plan_schema
+from llm_planner.llm.strict_json import NoJson
 from llm_planner.testing.servers import FakeOllama, FakeOpenAI
 from llm_planner.testing.servers_script import (
     EMPTY_BODY,
@@ -370,10 +373,6 @@ async def test_openai_content_in_parts_is_joined(make_http, ask, client):
 
 
 async def test_a_null_that_only_strict_mode_asked_for_is_taken_out_again(make_http, ask, client):
-    from dataclasses import replace
-
-    from llm_planner.llm.plan_schema import plan_schema
-
     schema = plan_schema(
         {
             "t": {

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from llm_planner.llm.extract import MAX_CHARS, MAX_DEPTH, Extracted, NoJson, extract_plan_json, strict_loads
+from llm_planner.llm.extract import MAX_CHARS, Extracted, extract_plan_json
+from llm_planner.llm.strict_json import MAX_DEPTH, NoJson, strict_loads
 
 PLAN = {
     "reply": None,
@@ -157,6 +158,41 @@ def test_what_can_not_be_had_is_refused_for_a_reason(text, why):
 )
 def test_a_cut_plan_is_not_completed(text):
     assert reason(text) == "truncated"
+
+
+CALLS_TEXT = (
+    '{"id": "s1", "tool": "pay", "args": {"to": ["a"]}}, {"id": "s2", "tool": "note", "args": {"text": "b"}}'
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"tool_calls": [{CALLS_TEXT.replace("[", "][")}], "then": "replan"}}',
+        f'{{"tool_calls": [{CALLS_TEXT.replace("]}", "}}")}], "then": "replan"}}',
+        f'{{"tool_calls": [}}{CALLS_TEXT}], "then": "replan"}}',
+        f'{{"tool_calls": [{CALLS_TEXT.replace("}}, {", "}},} {").replace("id", "id'")}], "then": "replan"}}',
+        '{"tool_calls": [{"id": "s1", "tool": "pay", "args": {}},} {"id"": "s2", "tool": "note"}]}',
+        f'{{"tool_calls": [{CALLS_TEXT.replace("]", "{]")}], "then": "replan"}}',
+        f'{{"tool_calls": [{CALLS_TEXT} ... ], "then": "replan"}}',
+    ],
+)
+def test_no_repair_loses_a_step(text):
+    with pytest.raises(NoJson):
+        extract_plan_json(text)
+
+
+@pytest.mark.parametrize("slip", ["", *"{}[],:'\"\\\n "])
+def test_no_single_slip_anywhere_loses_a_step(slip):
+    text = f'{{"reply": null, "tool_calls": [{CALLS_TEXT}], "then": "replan"}}'
+    for at in range(len(text)):
+        for broken in (text[:at] + slip + text[at:], text[:at] + slip + text[at + 1 :]):
+            try:
+                found = extract_plan_json(broken)
+            except NoJson:
+                continue
+            refused_later = bool(found.value.keys() - {"reply", "tool_calls", "then"})
+            assert refused_later or not found.repaired or len(found.value["tool_calls"]) == 2
 
 
 @pytest.mark.parametrize("end", range(len(TEXT)))

