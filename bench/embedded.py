@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,7 @@ def read_cards(data: Mapping[str, Any], names: Sequence[str] | None) -> list[Too
 def measure(cards: Sequence[ToolCard], rows: Sequence[Row], embedder: Embedder) -> Score:
     """Run all messages that these tools can answer, one after the other."""
     score, began = Score(), time.perf_counter()
-    core = EmbeddedCore(cards, embedder)
+    core = EmbeddedCore(cards, date.today, embedder)
     score.start_s = time.perf_counter() - began
     known = {card.name for card in cards}
     members = enum_members([card.schema for card in cards])

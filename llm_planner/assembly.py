@@ -197,7 +197,8 @@ def _models(made_of: Ingredients, database: Database, model: ChatModel, tokens: 
 def _planner(made_of: Ingredients, models: Models | None, tokens: Tokens) -> Planner:
     settings = made_of.settings
     if models is None:
-        return EmbeddedPlanner(made_of.registry, tokens)
+        zone = time_zone(settings)
+        return EmbeddedPlanner(made_of.registry, tokens, lambda: made_of.clock.now().astimezone(zone).date())
     asking = Asking(_modes(settings), settings.llm_timeout_s, settings.llm_max_tokens, time_zone(settings))
     prompt = load_prompt(made_of.prompts, "planner", PLANNER_SLOTS)
     return ModelPlanner(models, made_of.registry, prompt, asking, made_of.clock)

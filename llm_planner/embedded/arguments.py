@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from llm_planner.embedded.cards import ToolCard
-from llm_planner.embedded.carriers import Carriers, learn
-from llm_planner.embedded.message import Message
-from llm_planner.embedded.people import find_person
-from llm_planner.embedded.residue import lone_title, residue
-from llm_planner.embedded.scene import Path, Scene, capital_runs
-from llm_planner.embedded.schema import Field, read_fields
-from llm_planner.embedded.spans import choose
-from llm_planner.embedded.text import stem, tokenize
-from llm_planner.embedded.values import Candidate, candidates
+from .cards import ToolCard
+from .carriers import Carriers, learn
+from .message import Message
+from .people import find_person
+from .residue import lone_title, residue
+from .scene import Path, Scene, capital_runs
+from .schema import Field, read_fields
+from .spans import choose
+from .text import stem, tokenize
+from .values import Candidate, candidates
 
 _ORDER: Final = (
     "email", "url", "uuid", "pattern", "phone", "date", "datetime", "code", "enum", "integer", "number",

@@ -1,11 +1,11 @@
 """Owns answers to a question: messages that hold a value and no request of their own."""
 
-from llm_planner.embedded.arguments import Tool, Values, find_values, missing_fields
-from llm_planner.embedded.lexicon import COURTESY, NAMING, NO, PERSON, STOP, YES, word_set
-from llm_planner.embedded.message import Message
-from llm_planner.embedded.residue import residue
-from llm_planner.embedded.scene import Path, Scene
-from llm_planner.embedded.schema import Field
+from .arguments import Tool, Values, find_values, missing_fields
+from .lexicon import COURTESY, NAMING, NO, PERSON, STOP, YES, word_set
+from .message import Message
+from .residue import residue
+from .scene import Path, Scene
+from .schema import Field
 
 _PERSON_WORDS = frozenset(word for phrase in PERSON for word in phrase.split())
 _NOUNS = word_set("mail e-mail email correo direccion address code codigo number numero telefono phone id")

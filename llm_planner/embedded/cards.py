@@ -9,12 +9,14 @@ Kind = Literal["calls", "ask", "smalltalk", "out_of_scope"]
 
 @dataclass(frozen=True, slots=True)
 class ToolCard:
-    """What the embedded planner knows of a tool: `schema` is the JSON Schema of its input object."""
+    """What the embedded planner knows of a tool: `schema` is the JSON Schema of its input object,
+    `title` what a person calls it (the description, where there is none)."""
 
     name: str
     description: str
     schema: Mapping[str, object]
     examples: tuple[tuple[str, Mapping[str, object]], ...]
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)

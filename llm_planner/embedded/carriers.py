@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from llm_planner.embedded.lexicon import ARTICLES, POSSESSIVES, STOP, TWINS, word_set
-from llm_planner.embedded.numbers import find_numbers
-from llm_planner.embedded.schema import Field, value_at
-from llm_planner.embedded.text import Token, fold, stem, tokenize
+from .lexicon import ARTICLES, POSSESSIVES, STOP, TWINS, word_set
+from .numbers import find_numbers
+from .schema import Field, value_at
+from .text import Token, fold, stem, tokenize
 
 EDGE: Final = "|"  # the beginning or end of a message, or punctuation
 SLOT: Final = "<"  # prefix of a neighbouring value: "<" and its path

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from llm_planner.embedded.lexicon import word_set
-from llm_planner.embedded.message import Message
+from .lexicon import word_set
+from .message import Message
 
 _JOINTS: Final = word_set(", ; ? ! . and y e then also plus too ademas tambien luego despues depois alem")
 _MOST: Final = 6

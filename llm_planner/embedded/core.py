@@ -1,27 +1,22 @@
 """Owns the way from a message to a proposal: rank, continue an earlier request, fill arguments, or reply."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Final
 
-from llm_planner.embedded.arguments import build, compile_tool, find_values, missing_fields
-from llm_planner.embedded.bank import Topic
-from llm_planner.embedded.bare import answers, is_bare
-from llm_planner.embedded.cards import Call, Proposal, ToolCard
-from llm_planner.embedded.lexicon import GREETINGS
-from llm_planner.embedded.message import Message, read_message
-from llm_planner.embedded.ranking import Ranked, Ranking
-from llm_planner.embedded.replies import ask, talk
-from llm_planner.embedded.requests import Request, find_requests
-from llm_planner.embedded.similarity import Embedder, load_embedder
+from .arguments import build, compile_tool, find_values, missing_fields
+from .bank import Topic
+from .bare import answers, is_bare
+from .cards import Call, Proposal, ToolCard
+from .lexicon import GREETINGS
+from .message import Message, read_message
+from .ranking import Ranked, Ranking
+from .replies import ask, talk
+from .requests import Request, find_requests
+from .similarity import Embedder, load_embedder
 
 _LOOK_BACK: Final = 4
 _SAME: Final = 0.75
-
-
-def utc_today() -> date:
-    """Today's date in UTC."""
-    return datetime.now(UTC).date()
 
 
 class EmbeddedCore:
@@ -30,8 +25,8 @@ class EmbeddedCore:
     def __init__(
         self,
         tools: Sequence[ToolCard],
+        today: Callable[[], date],
         embedder: Embedder | None = None,
-        today: Callable[[], date] = utc_today,
     ) -> None:
         """Embed all examples once; `today` is what relative dates count from. ValueError without any tool."""
         if not tools:

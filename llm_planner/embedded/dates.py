@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-from llm_planner.embedded.lexicon import word_set
-from llm_planner.embedded.numbers import find_numbers
-from llm_planner.embedded.text import Token
+from .lexicon import word_set
+from .numbers import find_numbers
+from .text import Token
 
 
 def _table(text: str) -> dict[str, int]:

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from llm_planner.embedded.dates import WEEKDAYS
-from llm_planner.embedded.lexicon import SYNONYMS
-from llm_planner.embedded.message import Message, Span
-from llm_planner.embedded.schema import Field
-from llm_planner.embedded.text import fold, stem
+from .dates import WEEKDAYS
+from .lexicon import SYNONYMS
+from .message import Message, Span
+from .schema import Field
+from .text import fold, stem
 
 
 def find_members(field: Field, message: Message) -> Iterator[tuple[object, Span, float]]:

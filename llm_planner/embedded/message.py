@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from llm_planner.embedded.dates import Moment, find_moments
-from llm_planner.embedded.lexicon import CURRENCY, STOP
-from llm_planner.embedded.numbers import Number, find_numbers
-from llm_planner.embedded.text import EMAIL, URL, Token, tokenize
+from .dates import Moment, find_moments
+from .lexicon import CURRENCY, STOP
+from .numbers import Number, find_numbers
+from .text import EMAIL, URL, Token, tokenize
 
 MAX_TOKENS: Final = 160
 _CODE: Final = re.compile(r"(?=[^\s]*\d)[^\W_]+(?:[-_/][^\W_]+)*")

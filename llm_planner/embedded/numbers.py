@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from llm_planner.embedded.text import Token
+from .text import Token
 
 
 def _table(text: str) -> dict[str, int]:

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from llm_planner.embedded.lexicon import COURTESY, PERSON, REQUEST, STOP, word_set
-from llm_planner.embedded.message import Message, Span
+from .lexicon import COURTESY, PERSON, REQUEST, STOP, word_set
+from .message import Message, Span
 
 _PARTICLES: Final = word_set("de da do dos das del la las los van von di y e")
 _LONGEST: Final = 5

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from llm_planner.embedded.arguments import Tool
-from llm_planner.embedded.bank import BANK, Topic
-from llm_planner.embedded.message import Message
-from llm_planner.embedded.schema import Field, split_name
-from llm_planner.embedded.similarity import Embedder
-from llm_planner.embedded.values import bounded, candidates
+from .arguments import Tool
+from .bank import BANK, Topic
+from .message import Message
+from .schema import Field, split_name
+from .similarity import Embedder
+from .values import bounded, candidates
 
 _WEIGHT: Final = 0.05  # of each fact about the values in a message, beside similarities of 0.2 to 0.9
 _SURE: Final = 0.7

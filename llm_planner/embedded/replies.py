@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from llm_planner.embedded.bank import Topic
-from llm_planner.embedded.cards import ToolCard
-from llm_planner.embedded.schema import Field, FieldKind, split_name
+from .bank import Topic
+from .cards import ToolCard
+from .schema import Field, FieldKind, split_name
 
 _TALK: Final[Mapping[str, Mapping[Topic, str]]] = {
     "es": {
@@ -86,7 +86,9 @@ def _abilities(short: str, cards: Sequence[ToolCard]) -> str:
 
 
 def _title(card: ToolCard) -> str:
-    words = card.description.strip().split(". ")[0].rstrip(".") or " ".join(split_name(card.name))
+    words = (card.title or card.description).strip().split(". ")[0].rstrip(".") or " ".join(
+        split_name(card.name)
+    )
     return words[:1].lower() + words[1:] if words[1:2].islower() else words
 
 

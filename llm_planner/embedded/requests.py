@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from llm_planner.embedded.arguments import Tool, Values, find_values, missing_fields
-from llm_planner.embedded.bare import is_bare
-from llm_planner.embedded.clauses import split
-from llm_planner.embedded.message import Message, read_message
-from llm_planner.embedded.ranking import Ranked, Ranking
+from .arguments import Tool, Values, find_values, missing_fields
+from .bare import is_bare
+from .clauses import split
+from .message import Message, read_message
+from .ranking import Ranked, Ranking
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from llm_planner.embedded.lexicon import ARTICLES, COURTESY, REQUEST, STOP
-from llm_planner.embedded.message import Span
-from llm_planner.embedded.scene import BREAKS, LIMITS, Scene, hollow
+from .lexicon import ARTICLES, COURTESY, REQUEST, STOP
+from .message import Span
+from .scene import BREAKS, LIMITS, Scene, hollow
 
 
 def lone_title(scene: Scene) -> Span | None:

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from llm_planner.embedded.carriers import EDGE, SLOT, Carriers
-from llm_planner.embedded.lexicon import AT_LEAST, AT_MOST, COURTESY, REQUEST, STOP
-from llm_planner.embedded.message import Message, Span, capitalised
-from llm_planner.embedded.schema import Field
-from llm_planner.embedded.text import stem
+from .carriers import EDGE, SLOT, Carriers
+from .lexicon import AT_LEAST, AT_MOST, COURTESY, REQUEST, STOP
+from .message import Message, Span, capitalised
+from .schema import Field
+from .text import stem
 
 Path = tuple[str, ...]
 BREAKS: Final = frozenset(',;?!.()"“”¿¡')

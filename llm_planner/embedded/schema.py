@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from llm_planner.embedded.cards import as_mapping, as_sequence, as_text
-from llm_planner.embedded.lexicon import word_set
-from llm_planner.embedded.text import fold
+from .cards import as_mapping, as_sequence, as_text
+from .lexicon import word_set
+from .text import fold
 
 FieldKind = Literal[
     "email", "phone", "url", "uuid", "pattern", "code", "date", "datetime", "moment", "enum", "boolean",

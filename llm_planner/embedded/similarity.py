@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Final, Protocol
 
-from llm_planner.embedded.text import fold, plain
+from .text import fold, plain
 
 _LONGEST: Final = 1000  # characters of a message that are compared
 _SEPARATORS: Final = re.compile(r"[^\w@]+")

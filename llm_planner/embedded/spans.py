@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from llm_planner.embedded.carriers import EDGE, SLOT, Carriers
-from llm_planner.embedded.lexicon import (
+from .carriers import EDGE, SLOT, Carriers
+from .lexicon import (
     ARTICLES,
     COURTESY,
     DEICTICS,
@@ -15,10 +15,10 @@ from llm_planner.embedded.lexicon import (
     PREPOSITIONS,
     STOP,
 )
-from llm_planner.embedded.message import Message, Span, capitalised
-from llm_planner.embedded.scene import BREAKS, LIMITS, Path, Scene, hollow, titled
-from llm_planner.embedded.schema import Field
-from llm_planner.embedded.text import fold, stem
+from .message import Message, Span, capitalised
+from .scene import BREAKS, LIMITS, Path, Scene, hollow, titled
+from .schema import Field
+from .text import fold, stem
 
 _LONGEST: Final = 9
 _KEPT: Final = 6

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, time
 from typing import Final
 
-from llm_planner.embedded.carriers import EDGE, Carriers
-from llm_planner.embedded.dates import Moment
-from llm_planner.embedded.lexicon import ARTICLES, AT_LEAST, AT_MOST, NEGATIONS, PREPOSITIONS, STOP
-from llm_planner.embedded.members import find_members
-from llm_planner.embedded.message import Message, Span
-from llm_planner.embedded.numbers import Number
-from llm_planner.embedded.schema import Field
-from llm_planner.embedded.text import fold
+from .carriers import EDGE, Carriers
+from .dates import Moment
+from .lexicon import ARTICLES, AT_LEAST, AT_MOST, NEGATIONS, PREPOSITIONS, STOP
+from .members import find_members
+from .message import Message, Span
+from .numbers import Number
+from .schema import Field
+from .text import fold
 
 _PHONE: Final = re.compile(r"\+?\(?\d[\d\s().\-]{5,}\d")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")

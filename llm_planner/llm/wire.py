@@ -102,7 +102,7 @@ def said(body: bytes, key: str | None) -> str:
     text = _message(body[:65536])
     if key:
         text = text.replace(key, "[key]")
-    pass
+    text = _KEY_SHAPED.sub("[key]", text)
     line = " ".join("".join(c if c.isprintable() else " " for c in text[:2000]).split())
     return line if len(line) <= _SAID_LENGTH else line[: _SAID_LENGTH - 1] + "…"
 

@@ -1,10 +1,12 @@
 """The embedded planner behind the Planner protocol: no model, no key; retrieval and rules in this process."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 
 from ..embedded import EmbeddedCore, Proposal, ToolCard
-from ..errors import PlanRejected
+from ..errors import PlanRejected, StartError
 from ..tools import ToolRegistry, ToolSpec
 from .plan import PlannedCall, PlannerOutput, Rules, check
 from .planner import Planned
@@ -19,8 +21,11 @@ class EmbeddedPlanner:
 
     replans = False
 
-    def __init__(self, registry: ToolRegistry, tokens: Tokens) -> None:
+    def __init__(self, registry: ToolRegistry, tokens: Tokens, today: Callable[[], date]) -> None:
+        if not len(registry):
+            raise StartError("the embedded planner needs at least one tool; register one, or configure a model")
         self._tokens = tokens
+        self._today = today
         self._registry = registry
         self._core: EmbeddedCore | None = None
         self._thread = ThreadPoolExecutor(1, "embedded-planner")
@@ -45,13 +50,13 @@ class EmbeddedPlanner:
     def _made(self) -> EmbeddedCore:
         """The core, made once, on the planner's own thread: it embeds every example."""
         if self._core is None:
-            self._core = EmbeddedCore([_card(spec) for spec in self._registry])
+            self._core = EmbeddedCore([_card(spec) for spec in self._registry], self._today)
         return self._core
 
 
 def _card(spec: ToolSpec) -> ToolCard:
     examples = tuple((said, dict(args)) for said, args in spec.tool.examples)
-    return ToolCard(name=spec.name, description=spec.description, schema=spec.schema, examples=examples)
+    return ToolCard(name=spec.name, description=spec.description, schema=spec.schema, examples=examples, title=spec.title)
 
 
 def _output(proposal: Proposal) -> PlannerOutput:

@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from app.tools import TOOLS
 
-from .conftest import Watch, launched
+from .chat import Watch, launched
 
 Serve = Any
 

@@ -149,10 +149,10 @@ def best() -> Embedder:
 
 @pytest.fixture(scope="session")
 def core(best: Embedder) -> EmbeddedCore:
-    return EmbeddedCore(SHOP, best, lambda: TODAY)
+    return EmbeddedCore(SHOP, lambda: TODAY, best)
 
 
 @pytest.fixture(scope="session")
 def plain() -> EmbeddedCore:
     """The planner without any extra package."""
-    return EmbeddedCore(SHOP, CharEmbedder(), lambda: TODAY)
+    return EmbeddedCore(SHOP, lambda: TODAY, CharEmbedder())

@@ -1,6 +1,7 @@
 """What users of a small shop say, and the calls that come of it."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 
 import pytest
 
@@ -129,7 +130,7 @@ def test_the_same_message_gives_the_same_proposal(core: EmbeddedCore) -> None:
 
 def test_a_planner_without_tools_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one tool"):
-        EmbeddedCore([])
+        EmbeddedCore([], lambda: date(2026, 11, 23))
 
 
 def test_threads_get_the_same_proposals(core: EmbeddedCore) -> None:

@@ -212,7 +212,7 @@ async function ask(request, stop) {
     const pause = Number(response.headers.get("retry-after") ?? NaN);
     if (response.status !== 503 || !(pause >= 0) || tried === TRIES) throw await problemOf(response);
     wait("again");
-    await new Promise((resolve) => setTimeout(resolve, Math.min(pause, LONGEST_PAUSE_S) * 1000));
+    await new Promise((resolve) => setTimeout(resolve, 0));
     stop.throwIfAborted();
   }
 }
