@@ -14,9 +14,12 @@ StepStatus = Literal["ok", "error", "timeout", "skipped", "blocked", "awaiting_c
 TurnStatus = Literal["answered", "needs_confirmation", "executed", "cancelled", "refused", "failed"]
 
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
 def canonical(value: Json) -> bytes:
     """The one byte form of a JSON value that digests are taken over: sorted keys, no spaces, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _encode(value).encode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,22 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, literal_column, make_url, select
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import (
+    DatabaseError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ..clock import Clock
 from ..errors import DatabaseUnavailable, StartError
+from .writer import Writer
 
 T = TypeVar("T")
 Transaction = Callable[[Connection], T]
@@ -87,10 +97,14 @@ class SqliteDatabase:
         self.url = url
         if not url.database or url.database == ":memory:":
             raise StartError("DB_URL: an SQLite file is needed, such as sqlite:///data/llm_planner.db")
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartError(f"DB_URL: the folder of {url.database} can't be made ({error})") from error
         self._write_engine = self._engine("BEGIN IMMEDIATE", 1, clock)
         self._read_engine = self._engine("BEGIN", READERS, clock)
-        self._writer = ThreadPoolExecutor(1, "sqlite-writer")
+        self._writer = Writer(self._write_engine)
+        self._writer.start()
         self._readers = ThreadPoolExecutor(READERS, "sqlite-reader")
 
     def _engine(self, begin: str, size: int, clock: Clock) -> Engine:
@@ -112,26 +126,32 @@ class SqliteDatabase:
         return engine
 
     async def run(self, fn: Transaction[T]) -> T:
-        return await self._in(self._writer, self._write_engine, fn)
+        try:
+            return await _finish(self._writer.submit(fn))
+        except (DatabaseError, PoolTimeout) as error:
+            if isinstance(error, _OURS):
+                raise
+            raise DatabaseUnavailable(_in_words(error)) from error
 
     async def read(self, fn: Transaction[T]) -> T:
-        return await self._in(self._readers, self._read_engine, fn)
-
-    async def _in(self, threads: ThreadPoolExecutor, engine: Engine, fn: Transaction[T]) -> T:
         loop = asyncio.get_running_loop()
-        return await _finish(loop.run_in_executor(threads, partial(self._transact, engine, fn)))
+        return await _finish(
+            loop.run_in_executor(self._readers, partial(self._transact, self._read_engine, fn))
+        )
 
     @staticmethod
     def _transact(engine: Engine, fn: Transaction[T]) -> T:
         try:
             with engine.begin() as conn:
                 return fn(conn)
-        except (OperationalError, PoolTimeout) as error:
+        except (DatabaseError, PoolTimeout) as error:
+            if isinstance(error, _OURS):
+                raise
             raise DatabaseUnavailable(_in_words(error)) from error
 
     async def close(self) -> None:
-        for threads in (self._writer, self._readers):
-            await asyncio.to_thread(threads.shutdown)
+        await asyncio.to_thread(self._writer.stop)
+        await asyncio.to_thread(self._readers.shutdown)
         self._write_engine.dispose()
         self._read_engine.dispose()
 
@@ -182,6 +202,10 @@ class MysqlDatabase:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+_OURS = (DataError, IntegrityError, InternalError, NotSupportedError, ProgrammingError)
+"""Faults of a statement. What is left of DatabaseError on SQLite is a file that can't be read or written."""
 
 
 def _code(error: BaseException) -> int | None:

@@ -39,6 +39,11 @@ class SessionRow:
     def key(self) -> SessionKey:
         return SessionKey(self.channel, self.account, self.principal, self.label)
 
+    @property
+    def oldest_seq(self) -> int:
+        """Number of the oldest open turn, if there is one: turns of a session close in order."""
+        return self.next_seq - self.open_turns
+
     def idle(self, moment: datetime) -> bool:
         """Whether nobody holds the lane."""
         return self.lease_until is None or self.lease_until <= moment
@@ -58,7 +63,11 @@ _QUEUE_AND_TAKE = _QUEUE.values(
 )
 _TAKE = (
     update(sessions)
-    .where(_c.id == bindparam("key"), _c.epoch == bindparam("seen"))
+    .where(
+        _c.id == bindparam("key"),
+        _c.epoch == bindparam("seen"),
+        _c.next_seq - _c.open_turns == bindparam("oldest"),
+    )
     .values(epoch=_c.epoch + 1, lease_until=bindparam("until"))
 )
 _HOLD = (
@@ -66,6 +75,8 @@ _HOLD = (
     .where(_c.id == bindparam("key"), _c.epoch == bindparam("held"))
     .values(lease_until=bindparam("until"))
 )
+_RENEW = _HOLD.where(_c.lease_until < bindparam("until"))
+_FREE = _HOLD.values(lease_until=None)
 _RELEASE = (
     update(sessions)
     .where(_c.id == bindparam("key"), _c.epoch == bindparam("held"), _c.audit_seq == bindparam("seen_seq"))
@@ -97,6 +108,7 @@ _SET_TRIES = (
     .where(_c.id == bindparam("key"))
     .values(token_tries=bindparam("tries"), locked_until=bindparam("until"))
 )
+_FACTS = select(_c.facts).where(_c.id == bindparam("key")).with_for_update()
 _SET_FACTS = update(sessions).where(_c.id == bindparam("key")).values(facts=bindparam("facts"))
 _WAITING = (
     select(_c.id)
@@ -135,13 +147,25 @@ def queue(conn: Connection, row: SessionRow, lease_until: datetime | None) -> bo
 
 
 def take(conn: Connection, row: SessionRow, lease_until: datetime) -> bool:
-    """Take the lane by compare-and-set on the epoch. False: somebody was faster."""
-    return conn.execute(_TAKE, {"key": row.id, "seen": row.epoch, "until": lease_until}).rowcount == 1
+    """Take the lane for the oldest open turn, by compare-and-set on the epoch and on which turn that is: a
+    holder whose lease has run out may close it meanwhile. False: somebody was faster."""
+    values = {"key": row.id, "seen": row.epoch, "oldest": row.oldest_seq, "until": lease_until}
+    return conn.execute(_TAKE, values).rowcount == 1
 
 
 def hold(conn: Connection, session_id: str, epoch: int, lease_until: datetime) -> bool:
     """Renew the lease and fence this transaction. False: the lane belongs to somebody else."""
     return conn.execute(_HOLD, {"key": session_id, "held": epoch, "until": lease_until}).rowcount == 1
+
+
+def renew(conn: Connection, session_id: str, epoch: int, lease_until: datetime) -> None:
+    """Push a lease that is still held into the future; never shorten one, never revive one."""
+    conn.execute(_RENEW, {"key": session_id, "held": epoch, "until": lease_until})
+
+
+def free(conn: Connection, session_id: str, epoch: int) -> None:
+    """End a lease early; the turn stays open for whoever claims next."""
+    conn.execute(_FREE, {"key": session_id, "held": epoch})
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +205,11 @@ def set_tries(conn: Connection, session_id: str, tries: int, locked_until: datet
     conn.execute(_SET_TRIES, {"key": session_id, "tries": tries, "until": locked_until})
 
 
-def set_facts(conn: Connection, session_id: str, facts: Mapping[str, Any]) -> None:
-    conn.execute(_SET_FACTS, {"key": session_id, "facts": facts})
+def merge_facts(conn: Connection, session_id: str, changed: Mapping[str, Any]) -> None:
+    """Lay these facts over what the row holds now, under its lock."""
+    if changed:
+        stored = conn.execute(_FACTS, {"key": session_id}).scalar_one()
+        conn.execute(_SET_FACTS, {"key": session_id, "facts": {**stored, **changed}})
 
 
 def waiting(conn: Connection, moment: datetime, most: int) -> Sequence[str]:
