@@ -169,7 +169,8 @@ def test_exception_is_caught_in_three_places_and_nothing_broader_anywhere() -> N
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.ExceptHandler):
                 names = ast.unparse(node.type) if node.type is not None else "BaseException"
-                assert "BaseException" not in names, path
+                passed_on = isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None
+                assert passed_on or "BaseException" not in names, path
                 if "Exception" in names.replace("(", "").replace(")", "").split(", "):
                     key = path.relative_to(CORE).as_posix()
                     found[key] = found.get(key, 0) + 1
@@ -180,7 +181,8 @@ def test_queries_stand_in_storage_and_nobody_commits() -> None:
     for path in MODULES:
         text = path.read_text("utf-8")
         where = path.relative_to(CORE).as_posix()
-        assert ".commit(" not in text and ".rollback(" not in text, where
+        if where != CARRIES_EXCEPTIONS:  # its savepoints
+            assert ".commit(" not in text and ".rollback(" not in text, where
         if not where.startswith("storage/"):
             assert ".execute(" not in text, where
             for name in ("insert", "update", "delete", "select"):

@@ -107,7 +107,12 @@ async def test_the_servers_card_in_words_is_not_repeated_when_the_shown_card_say
 
 @pytest.mark.parametrize(
     "change",
-    [("López", "Lopes"), ("  • email", "  • e-mail"), (TOKEN, "AB12CD34"), ("\nVence", "\n¡Ojo!\nVence")],
+    [
+        ("López", "Lopes"),
+        ("  • email", "  • e-mail"),
+        (TOKEN, "AB12CD34"),
+        ("\nPara hacerlo", "\n¡Ojo!\nPara hacerlo"),
+    ],
 )
 async def test_a_card_in_words_that_says_anything_else_is_shown_whole(
     open_page: Open, backend: ScriptedBackend, change: tuple[str, str]
@@ -130,7 +135,9 @@ async def test_numbers_of_a_card_stand_as_they_came(open_page: Open, backend: Sc
 
 
 async def test_hostile_text_shows_as_text(open_page: Open, backend: ScriptedBackend) -> None:
-    waits = asks({"note": HOSTILE, "p\u0430ypal": "p\u0430ypal\u200b"}, summary=HOSTILE, tool=HOSTILE)
+    waits = asks(
+        {"note": HOSTILE, "p\u0430ypal": "p\u0430ypal\u200b\ue000\u00a0"}, summary=HOSTILE, tool=HOSTILE
+    )
     steps = [step(HOSTILE, HOSTILE, error=HOSTILE)]
     backend.mail = [letter("m1", HOSTILE, HOSTILE)]
     backend.will_answer(turn(HOSTILE, waits, steps=steps), problem(500, "x", HOSTILE))
@@ -145,7 +152,7 @@ async def test_hostile_text_shows_as_text(open_page: Open, backend: ScriptedBack
     assert await page.locator(".card dt").all_inner_texts() == ["note", "p\\u0430ypal"]
     assert await page.locator(".card dd").all_inner_texts() == [
         json.dumps(HOSTILE, ensure_ascii=False).replace("\u202e", "\\u202e"),
-        '"p\\u0430ypal\\u200b"',
+        '"p\\u0430ypal\\u200b\\ue000\\u00a0"',
     ]
     await expect(page.locator("#letters .subject")).to_have_text(visible)
     assert await page.locator("main img, main script, aside img, aside script").count() == 0

@@ -42,6 +42,8 @@ async def test_a_session_outlives_a_reload_and_a_new_conversation_forgets_it(
     await page.get_by_role("button", name="Nueva conversación").click()
     await expect(said(page)).to_have_count(0)
     await expect(page.get_by_text("La conversación sigue")).to_have_count(0)
+    await page.reload()
+    await expect(page.get_by_text("La conversación sigue")).to_have_count(0)
     await say(page, "c")
     assert [body.get("session_id") for body in backend.asked] == [None, SESSION, None]
 
@@ -60,6 +62,26 @@ async def test_an_answer_that_comes_after_a_new_conversation_began_is_not_shown(
     await say(page, "b")
     assert await said(page).all_inner_texts() == ["b", "nuevo"]
     assert await page.evaluate("sessionStorage.getItem('llm-planner.session')") == "s_other"
+
+
+async def test_a_retry_of_a_conversation_that_was_left_does_not_end_the_wait_of_the_new_one(
+    open_page: Open, backend: ScriptedBackend
+) -> None:
+    held = asyncio.Event()
+    backend.will_answer(problem(503, "busy", "-", retry_after="5"), turn("nuevo", held=held))
+    page = await open_page()
+    await page.clock.install()
+    await page.fill("#message", "a")
+    await page.press("#message", "Enter")
+    await expect(page.locator("#waiting")).to_contain_text("ocupado")
+    await page.get_by_role("button", name="Nueva conversación").click()
+    await page.fill("#message", "b")
+    await page.press("#message", "Enter")
+    await page.clock.fast_forward(6_000)
+    await expect(page.locator("#waiting")).to_contain_text("Pensando")
+    held.set()
+    await settled(page)
+    assert backend.messages == ["a", "b"]
 
 
 async def test_an_error_is_told_and_tried_again_with_the_same_message_id(
@@ -210,7 +232,7 @@ async def test_a_message_holds_8000_characters_as_the_server_counts_them(
     page = await open_page()
     await page.fill("#message", "😀" * 8001)
     await expect(page.get_by_role("button", name="Enviar")).to_be_disabled()
-    await expect(page.get_by_text("El mensaje es demasiado largo")).to_be_visible()
+    await expect(page.get_by_text("Es demasiado largo")).to_be_visible()
     await say(page, "😀" * 8000)
     assert [len(message) for message in backend.messages] == [8000]
 

@@ -2,57 +2,6 @@
    What comes from outside is only ever put in as text. */
 "use strict";
 
-const LANGUAGES = ["es", "en", "pt"];
-const TEXTS = {
-  // key: [es, en, pt]
-  assistant: ["Asistente", "Assistant", "Assistente"],
-  you: ["Vos", "You", "Você"],
-  fresh: ["Nueva conversación", "New conversation", "Nova conversa"],
-  docs: ["API", "API", "API"],
-  language: ["Idioma", "Language", "Idioma"],
-  log: ["Conversación", "Conversation", "Conversa"],
-  welcome: ["¿En qué te ayudo?", "How can I help?", "Como posso ajudar?"],
-  promise: [
-    "Nada se cambia sin tu confirmación: antes ves exactamente qué se va a hacer.",
-    "Nothing is changed without your confirmation: you see exactly what will be done first.",
-    "Nada muda sem a sua confirmação: antes você vê exatamente o que será feito.",
-  ],
-  continued: [
-    "La conversación sigue; lo anterior ya no se muestra. Escribí «pendientes» para ver qué espera tu confirmación.",
-    "The conversation goes on; what came before is no longer shown. Write “pending” to see what waits for you.",
-    "A conversa continua; o que veio antes não é mais mostrado. Escreva «pendentes» para ver o que espera você.",
-  ],
-  message: ["Tu mensaje", "Your message", "Sua mensagem"],
-  send: ["Enviar", "Send", "Enviar"],
-  hint: ["Enter envía · Mayús+Enter, otra línea", "Enter sends · Shift+Enter, new line", "Enter envia · Shift+Enter, nova linha"],
-  tooLong: ["El mensaje es demasiado largo: {count}", "The message is too long: {count}", "A mensagem é longa demais: {count}"],
-  thinking: ["Pensando…", "Thinking…", "Pensando…"],
-  again: ["El servidor está ocupado; pruebo de nuevo…", "The server is busy; trying again…", "O servidor está ocupado; tentando de novo…"],
-  failed: ["No hubo respuesta:", "No answer:", "Sem resposta:"],
-  offline: ["No se pudo hablar con el servidor.", "The server could not be reached.", "Não foi possível falar com o servidor."],
-  retry: ["Reintentar", "Try again", "Tentar de novo"],
-  asks: ["Necesito tu confirmación", "I need your confirmation", "Preciso da sua confirmação"],
-  tool: ["Herramienta", "Tool", "Ferramenta"],
-  noArguments: ["(sin datos)", "(no arguments)", "(sem dados)"],
-  expires: ["Vence", "Expires", "Vence"],
-  expired: ["Venció", "Expired", "Venceu"],
-  orWrite: ["o escribí", "or write", "ou escreva"],
-  confirm: ["Confirmar", "Confirm", "Confirmar"],
-  cancel: ["Cancelar", "Cancel", "Cancelar"],
-  sentconfirm: ["Confirmación enviada", "Confirmation sent", "Confirmação enviada"],
-  sentcancel: ["Cancelación enviada", "Cancellation sent", "Cancelamento enviado"],
-  steps: ["Pasos", "Steps", "Passos"],
-  ok: ["listo", "done", "pronto"],
-  error: ["error", "error", "erro"],
-  timeout: ["tardó demasiado", "took too long", "demorou demais"],
-  skipped: ["salteado", "skipped", "pulado"],
-  blocked: ["espera a otro paso", "waits for another step", "espera outro passo"],
-  awaiting_confirmation: ["espera tu confirmación", "waits for confirmation", "espera confirmação"],
-  unknown: ["resultado desconocido", "outcome unknown", "resultado desconhecido"],
-  mail: ["Correo local", "Local mail", "Correio local"],
-  noMail: ["Los correos que mande el asistente se ven acá.", "Mail sent by the assistant shows here.", "Os e-mails enviados pelo assistente aparecem aqui."],
-  to: ["Para", "To", "Para"],
-};
 const LONGEST = 8000; // characters, as the server counts them
 const COUNT_FROM = 7000;
 const TRIES = 5;
@@ -131,9 +80,10 @@ function speak() {
   document.documentElement.lang = language;
   document.title = say("assistant");
   $("language").value = language;
-  for (const element of document.querySelectorAll("[data-text]")) element.textContent = say(element.dataset.text);
-  for (const element of document.querySelectorAll("[data-label]")) element.ariaLabel = say(element.dataset.label);
-  for (const element of document.querySelectorAll("[data-hint]")) element.placeholder = say(element.dataset.hint);
+  const all = (selector) => document.querySelectorAll(selector);
+  for (const element of all("[data-text]")) element.textContent = say(element.dataset.text);
+  for (const element of all("[data-label]")) element.ariaLabel = say(element.dataset.label);
+  for (const element of all("[data-hint]")) element.placeholder = say(element.dataset.hint);
   refreshComposer();
 }
 
@@ -148,7 +98,8 @@ function time(moment) {
 /* Text made harmless to an eye */
 
 function escaped(char) {
-  return Array.from({ length: char.length }, (_, at) => `\\u${char.charCodeAt(at).toString(16).padStart(4, "0")}`).join("");
+  const units = Array.from({ length: char.length }, (_, at) => char.charCodeAt(at));
+  return units.map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`).join("");
 }
 
 /** Foreign text: what would turn the reading direction stands as its number. */
@@ -156,7 +107,8 @@ function shown(text) {
   return text.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, escaped);
 }
 
-const SCRIPTS = ["Latin", "Cyrillic", "Greek", "Armenian", "Cherokee", "Coptic"].map((name) => new RegExp(`\\p{Script=${name}}`, "u"));
+const ALPHABETS = ["Latin", "Cyrillic", "Greek", "Armenian", "Cherokee", "Coptic"];
+const SCRIPTS = ALPHABETS.map((name) => new RegExp(`\\p{Script=${name}}`, "u"));
 
 /** The letters of a word that come from another script than most of it, as numbers. */
 function unmixed(word) {
@@ -167,10 +119,12 @@ function unmixed(word) {
   return chars.map((char) => (strange(char) ? escaped(char) : char)).join("");
 }
 
+const UNSEEN = /(?! )[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/gu;
+
 /** A value as JSON on one line; whatever is invisible or could mislead stands as its number. */
 function exact(value) {
-  const line = JSON.stringify(value, null, 1).replace(/,\n */g, ", ").replace(/\n */g, "").replace(/(?! )[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/gu, escaped);
-  return line.replace(/[\p{L}\p{M}\p{N}_]+/gu, unmixed);
+  const line = JSON.stringify(value, null, 1).replace(/,\n */g, ", ").replace(/\n */g, "");
+  return line.replace(UNSEEN, escaped).replace(/[\p{L}\p{M}\p{N}_]+/gu, unmixed);
 }
 
 /** JSON whose numbers are shown as they came: 1.0 and 12345678901234567890 stay what they are. */
@@ -212,8 +166,7 @@ async function ask(request, stop) {
     const pause = Number(response.headers.get("retry-after") ?? NaN);
     if (response.status !== 503 || !(pause >= 0) || tried === TRIES) throw await problemOf(response);
     wait("again");
-    await new Promise((resolve) => setTimeout(resolve, 0));
-    stop.throwIfAborted();
+    await new Promise((resolve) => setTimeout(resolve, Math.min(pause, LONGEST_PAUSE_S) * 1000));
   }
 }
 
@@ -321,8 +274,9 @@ function cardOf(confirmation, inWords, { session_id: home, ahead }) {
   const { token, tool, args, summary, expires_at: expires } = confirmation;
   const title = inWords ? make("h2", "", shown(inWords.heading)) : spoken("h2", "", "asks");
   const state = make("p", "state", spoken("span", "", "expires"), " ", time(new Date(expires)));
-  const buttons = make("fieldset", "", verbButton("confirm", "primary", token, home), verbButton("cancel", "quiet", token, home));
+  const buttons = make("fieldset", "");
   buttons.ariaLabel = shown(summary);
+  buttons.append(verbButton("confirm", "primary", token, home), verbButton("cancel", "quiet", token, home));
   buttons.append(make("span", "typed", spoken("span", "", "orWrite"), " ", make("code", "", `confirm ${token}`)));
   const card = make("section", "card", title);
   if (!inWords?.heading.endsWith(`: ${summary}`)) card.append(make("p", "summary", shown(summary)));
@@ -387,9 +341,7 @@ function showTrouble(error, request, mine) {
   const ours = error instanceof Problem;
   const again = spoken("button", "quiet", "retry");
   again.type = "button";
-  again.addEventListener("click", () => {
-    if (turn === null) deliver(request, mine);
-  });
+  again.addEventListener("click", () => deliver(request, mine));
   const what = make("p", "", spoken("strong", "", ours ? "failed" : "offline"), ours ? ` ${shown(error.message)}` : "");
   const trouble = make("div", "trouble", what, again);
   trouble.setAttribute("role", "alert");
@@ -422,7 +374,8 @@ function refreshComposer() {
   const text = $("message").value;
   const count = Array.from(text).length;
   const amount = `${count.toLocaleString(language)} / ${LONGEST.toLocaleString(language)}`;
-  $("length").textContent = count > LONGEST ? say("tooLong").replace("{count}", amount) : count > COUNT_FROM ? amount : "";
+  const worth = count > LONGEST ? say("tooLong").replace("{count}", amount) : amount;
+  $("length").textContent = count > COUNT_FROM ? worth : "";
   $("message").ariaInvalid = String(count > LONGEST);
   $("send").disabled = turn !== null || !text.trim() || count > LONGEST;
 }

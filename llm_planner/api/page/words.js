@@ -1,0 +1,62 @@
+/* The words of the chat page, in Spanish, English and Portuguese; loaded before page.js. */
+"use strict";
+
+const LANGUAGES = ["es", "en", "pt"];
+const TEXTS = {
+  // key: [es, en, pt]
+  assistant: ["Asistente", "Assistant", "Assistente"],
+  you: ["Vos", "You", "Você"],
+  fresh: ["Nueva conversación", "New conversation", "Nova conversa"],
+  docs: ["API", "API", "API"],
+  language: ["Idioma", "Language", "Idioma"],
+  log: ["Conversación", "Conversation", "Conversa"],
+  welcome: ["¿En qué te ayudo?", "How can I help?", "Como posso ajudar?"],
+  promise: [
+    "Nada se cambia sin tu confirmación: antes ves exactamente qué se va a hacer.",
+    "Nothing is changed without your confirmation: you see exactly what will be done first.",
+    "Nada muda sem a sua confirmação: antes você vê exatamente o que será feito.",
+  ],
+  continued: [
+    "La conversación sigue; lo anterior ya no se muestra. Escribí «pendientes» para ver qué espera tu confirmación.",
+    "The conversation goes on; what came before is no longer shown. Write “pending” to see what waits for you.",
+    "A conversa continua; o que veio antes não é mais mostrado. Escreva «pendentes» para ver o que espera você.",
+  ],
+  message: ["Tu mensaje", "Your message", "Sua mensagem"],
+  send: ["Enviar", "Send", "Enviar"],
+  hint: [
+    "Enter envía · Mayús+Enter, otra línea",
+    "Enter sends · Shift+Enter, new line",
+    "Enter envia · Shift+Enter, nova linha",
+  ],
+  tooLong: ["Es demasiado largo: {count}", "This is too long: {count}", "É longo demais: {count}"],
+  thinking: ["Pensando…", "Thinking…", "Pensando…"],
+  again: ["Está ocupado; pruebo de nuevo…", "It is busy; trying again…", "Está ocupado; tentando de novo…"],
+  failed: ["No hubo respuesta:", "No answer:", "Sem resposta:"],
+  offline: ["No se pudo hablar con el servidor.", "The server was out of reach.", "O servidor não pôde ser alcançado."],
+  retry: ["Reintentar", "Try again", "Tentar de novo"],
+  asks: ["Necesito tu confirmación", "I need your confirmation", "Preciso da sua confirmação"],
+  tool: ["Herramienta", "Tool", "Ferramenta"],
+  noArguments: ["(sin datos)", "(no arguments)", "(sem dados)"],
+  expires: ["Vence", "Expires", "Vence"],
+  expired: ["Venció", "Expired", "Venceu"],
+  orWrite: ["o escribí", "or write", "ou escreva"],
+  confirm: ["Confirmar", "Confirm", "Confirmar"],
+  cancel: ["Cancelar", "Cancel", "Cancelar"],
+  sentconfirm: ["Confirmación enviada", "Confirmation sent", "Confirmação enviada"],
+  sentcancel: ["Cancelación enviada", "Cancellation sent", "Cancelamento enviado"],
+  steps: ["Pasos", "Steps", "Passos"],
+  ok: ["listo", "done", "pronto"],
+  error: ["error", "error", "erro"],
+  timeout: ["tardó demasiado", "took too long", "demorou demais"],
+  skipped: ["salteado", "skipped", "pulado"],
+  blocked: ["espera a otro paso", "waits for another step", "espera outro passo"],
+  awaiting_confirmation: ["espera tu confirmación", "waits for confirmation", "espera confirmação"],
+  unknown: ["resultado desconocido", "outcome unknown", "resultado desconhecido"],
+  mail: ["Correo local", "Local mail", "Correio local"],
+  noMail: [
+    "Los correos que mande el asistente se ven acá.",
+    "Mail sent by the assistant shows here.",
+    "Os e-mails enviados pelo assistente aparecem aqui.",
+  ],
+  to: ["Para", "To", "Para"],
+};
