@@ -30,31 +30,34 @@ def closed_object(properties: JsonSchema) -> dict[str, object]:
 
 
 def options(values: Iterable[object]) -> dict[str, object]:
-    """One of `values`, which are scalars; `anything` where one of them isn't."""
+    """One of `values`, which are scalars; `anything` where one of them isn't.
+
+    A branch for each type: decoders forget an enum that stands beside several types.
+    """
     unique = {(type(value), repr(value)): value for value in values}
     if not all(kind in _TYPES for kind, _ in unique):
         return anything()
-    types = {_TYPES[kind] for kind, _ in unique}
-    kinds = [name for name in SCALARS if name in types]
-    allowed = list(unique.values())
-    kind = kinds if len(kinds) > 1 else kinds[0]
-    return {"type": kind, "const": allowed[0]} if len(allowed) == 1 else {"type": kind, "enum": allowed}
+    nodes: list[JsonSchema] = []
+    for kind in SCALARS:
+        allowed = [value for (of, _), value in unique.items() if _TYPES[of] == kind]
+        if kind == "null" and allowed:
+            nodes.append({"type": "null"})
+        elif allowed:
+            nodes.append(
+                {"type": kind, "const": allowed[0]} if len(allowed) == 1 else {"type": kind, "enum": allowed}
+            )
+    return dict(nodes[0]) if len(nodes) == 1 else {"anyOf": nodes}
 
 
 def union(nodes: Iterable[JsonSchema], description: str = "") -> dict[str, object]:
     """What any of `nodes` (at least one) accepts: flat, without repeats, with the scalars in one branch."""
-    flat: list[JsonSchema] = []
-    for node in nodes:
-        branches = node.get("anyOf")
-        flat.extend(branches if isinstance(branches, list) else [node])
+    flat = [branch for node in nodes for branch in branches(node)]
     merged = [node for node in flat if _is_scalar(node) or _options(node)]
     kinds = [kind for kind in SCALARS if any(kind in _types(node) for node in merged if _is_scalar(node))]
-    values = [value for node in merged for value in _options(node)]
-    if values and kinds == ["null"]:
-        values, kinds = [*values, None], []
     if "number" in kinds and "integer" in kinds:
         kinds.remove("integer")
-    out: list[JsonSchema] = [options(values)] if values else []
+    values = [value for node in merged for value in _options(node)]
+    out = branches(options(values)) if values else []
     for node in flat:
         if node not in merged and node not in out:
             out.append(node)
@@ -62,6 +65,12 @@ def union(nodes: Iterable[JsonSchema], description: str = "") -> dict[str, objec
         out.append({"type": kinds if len(kinds) > 1 else kinds[0]})
     told = description or "; ".join(dict.fromkeys(text for node in merged if (text := told_by(node))))
     return described(out[0] if len(out) == 1 else {"anyOf": out}, told)
+
+
+def branches(node: JsonSchema) -> list[JsonSchema]:
+    """What `node` is a choice of; itself where it is none."""
+    listed = node.get("anyOf")
+    return list(listed) if isinstance(listed, list) else [node]
 
 
 def told_by(node: JsonSchema) -> str:

@@ -42,7 +42,6 @@ class _Piece:
     start: int
     end: int
     open: str
-    in_string: bool
 
 
 def extract_plan_json(text: str) -> Extracted:
@@ -101,7 +100,7 @@ def _refuse_torn(text: str, pieces: list[_Piece], number: int) -> None:
 
 
 def _pieces(text: str) -> Iterator[_Piece]:
-    """The outermost objects of `text`, in order. One that is never closed ends the search.
+    """The outermost objects of `text`, in order. One that is never closed reaches to the end.
 
     Its inside is not searched: an argument of a cut plan must not be taken for a plan.
     """
@@ -114,8 +113,6 @@ def _pieces(text: str) -> Iterator[_Piece]:
         if _BEGINS_OBJECT.match(text, start):
             piece = _piece(text, start)
             yield piece
-            if piece.open:
-                return
             position = piece.end
 
 
@@ -125,7 +122,7 @@ def _piece(text: str, start: int) -> _Piece:
     for token in marks.finditer(text, start):
         mark = token.group()
         if mark in "\"'“":
-            return _Piece(text[start:], start, len(text), "".join(stack), in_string=True)
+            return _Piece(text[start:], start, len(text), "".join(stack))
         if mark in "{[":
             stack.append(mark)
             if len(stack) > MAX_DEPTH:
@@ -133,8 +130,8 @@ def _piece(text: str, start: int) -> _Piece:
         elif mark in "}]":
             _close(stack, "{" if mark == "}" else "[")
         if not stack:
-            return _Piece(text[start : token.end()], start, token.end(), "", in_string=False)
-    return _Piece(text[start:], start, len(text), "".join(stack), in_string=False)
+            return _Piece(text[start : token.end()], start, token.end(), "")
+    return _Piece(text[start:], start, len(text), "".join(stack))
 
 
 def _close(stack: list[str], opener: str) -> None:
@@ -146,7 +143,7 @@ def _close(stack: list[str], opener: str) -> None:
 
 def _closed(piece: _Piece) -> dict[str, object] | None:
     """A plan that lacks its last brace and nothing else: all of its keys are there, whole."""
-    if piece.in_string or piece.open != "{":
+    if piece.open != "{":
         return None
     value = _parsed(piece.text.rstrip("` \r\n\t") + "}")
     return value if isinstance(value, dict) and value.keys() >= PLAN_KEYS else None

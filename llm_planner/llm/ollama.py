@@ -117,7 +117,7 @@ class OllamaModel:
         """The context to ask for. A change reloads the model, so it only grows, by doubling."""
         prompt = sum(len(m.content.encode("utf-8", "replace")) for m in request.messages)
         needed = prompt // _BYTES_PER_TOKEN + (request.max_tokens or _ANSWER_TOKENS)
-        while self._num_ctx < needed:
+        while self._num_ctx < min(needed, _LARGEST_CONTEXT):
             self._num_ctx *= 2
         return self._num_ctx
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from .base import JsonSchema
-from .dialect import closed_object, told_by, union
+from .dialect import branches, closed_object, told_by, union
 from .schema import UnsupportedSchema, reduce_schema
 
 STEP_REFERENCE: JsonSchema = closed_object({"$step": {"type": "string"}, "pointer": {"type": "string"}})
@@ -44,9 +44,8 @@ def _call(name: str, arguments: JsonSchema) -> dict[str, object]:
 
 
 def _with_references(node: JsonSchema) -> dict[str, object]:
-    branches = node.get("anyOf")
-    if isinstance(branches, list):
-        return {**node, "anyOf": [_with_references(branch) for branch in branches]}
+    if "anyOf" in node:
+        return {**node, "anyOf": [_with_references(branch) for branch in branches(node)]}
     if node.get("type") != "object":
         raise UnsupportedSchema("the arguments of a tool must be an object")
     out = dict(node)

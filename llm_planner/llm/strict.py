@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 
 from .base import JsonSchema
-from .dialect import union
+from .dialect import branches, union
 from .strict_json import NoJson, strict_loads
 from .wire import mapping
 
@@ -48,7 +48,7 @@ def without_filled_nulls(text: str, schema: JsonSchema) -> str:
 def _strict(node: JsonSchema) -> dict[str, object]:
     out = dict(node)
     if "anyOf" in node:
-        out["anyOf"] = [_strict(branch) for branch in _branches(node)]
+        out["anyOf"] = [_strict(branch) for branch in branches(node)]
     elif node.get("type") == "object":
         if node.get("additionalProperties") is not False:
             raise _NotStrict
@@ -66,7 +66,7 @@ def _strict(node: JsonSchema) -> dict[str, object]:
 
 def _pruned(value: object, node: JsonSchema) -> object:
     if "anyOf" in node:
-        fitting = next((branch for branch in _branches(node) if _fits(value, branch)), None)
+        fitting = next((branch for branch in branches(node) if _fits(value, branch)), None)
         return value if fitting is None else _pruned(value, fitting)
     if isinstance(value, list):
         return [_pruned(item, mapping(node.get("items"))) for item in value]
@@ -83,7 +83,7 @@ def _pruned(value: object, node: JsonSchema) -> object:
 def _fits(value: object, node: JsonSchema) -> bool:
     """Whether `value` is an instance of `node`, a null in an optional property counting as its absence."""
     if "anyOf" in node:
-        return any(_fits(value, branch) for branch in _branches(node))
+        return any(_fits(value, branch) for branch in branches(node))
     options = node.get("enum", [node["const"]] if "const" in node else None)
     if isinstance(options, list):
         return any(value == option and type(value) is type(option) for option in options)
@@ -110,11 +110,6 @@ def _is_a(value: object, kind: object) -> bool:
     if isinstance(value, bool):
         return kind == "boolean"
     return isinstance(value, _TYPES.get(str(kind), ()))
-
-
-def _branches(node: JsonSchema) -> list[JsonSchema]:
-    branches = node["anyOf"]
-    return [mapping(branch) for branch in branches] if isinstance(branches, list) else []
 
 
 def _properties(node: JsonSchema) -> tuple[dict[str, JsonSchema], set[str]]:

@@ -198,8 +198,9 @@ async def test_a_hang_ends_at_the_timeout(fake_server, client, make_http, ask):
 
 async def test_a_hang_never_outlives_the_deadline(fake_server, client, make_http, ask):
     async with fake_server(default=Hang()) as server:
-        with pytest.raises(ModelUnavailable):
-            await client(server, make_http(attempts=1)).complete(ask(deadline_s=0.05))
+        async with asyncio.timeout(10):
+            with pytest.raises(ModelUnavailable):
+                await client(server, make_http(attempts=1)).complete(ask(deadline_s=0.05))
 
 
 async def test_an_answer_of_too_many_bytes_is_not_read_to_its_end(fake_server, client, make_http, ask):
@@ -335,6 +336,18 @@ async def test_a_server_that_refuses_think_is_asked_without_it_from_then_on(make
             else:
                 await model.complete(ask())
     assert ["think" in seen.body for seen in server.requests] == [True, False, False]
+
+
+async def test_asking_again_without_a_parameter_does_not_begin_a_new_deadline(
+    make_http, ask, plan, fake_time
+):
+    def answer(request):
+        fake_time.advance(10.0)
+        return Status(400, '{"error":"think?"}') if "think" in request else plan
+
+    async with FakeOllama(default=answer) as server:
+        with pytest.raises(ModelUnavailable):
+            await OllamaModel(make_http(), server.url, "m").complete(ask(deadline_s=10.0))
 
 
 async def test_the_ollama_context_fits_the_prompt_and_never_shrinks(make_http, ask):

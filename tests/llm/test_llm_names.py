@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_planner.llm.names import NameMap, model_name
@@ -32,6 +32,7 @@ def test_a_name_given_twice_is_refused():
         NameMap(["a", "a"])
 
 
+@settings(deadline=None)
 @given(st.lists(NAMES, unique=True, max_size=12))
 def test_names_are_accepted_different_reversible_and_do_not_depend_on_the_order(given_names):
     names = NameMap(given_names)

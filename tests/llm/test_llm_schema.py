@@ -214,7 +214,7 @@ def models_with_instances(draw: st.DrawFn) -> tuple[type[BaseModel], object]:
 
 
 @pytest.mark.parametrize("number", range(len(FIELDS)), ids=[str(kind)[:40] for kind, _ in FIELDS])
-@settings(max_examples=15)
+@settings(deadline=None, max_examples=15)
 @given(data=st.data())
 def test_a_field_of_any_kind_is_accepted_as_before(number, data):
     kind, values = FIELDS[number]
@@ -227,7 +227,7 @@ def test_a_field_of_any_kind_is_accepted_as_before(number, data):
         assert accepts(checked(plan_schema({"t": full})), plan_with(instance))
 
 
-@settings(max_examples=150)
+@settings(deadline=None, max_examples=150)
 @given(models_with_instances())
 def test_whole_models_are_accepted_as_before_also_in_the_strict_form(drawn):
     model, instance = drawn
@@ -336,6 +336,12 @@ def test_references_that_multiply_are_stopped_before_they_fill_the_memory():
     for last in (20, 39):
         with pytest.raises(UnsupportedSchema, match="too large or too deep"):
             reduce_schema({"$ref": f"#/$defs/d{last}", "$defs": defs})
+
+
+def test_a_long_chain_of_references_is_stopped_too():
+    defs = {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(3000)}
+    with pytest.raises(UnsupportedSchema, match="too deep"):
+        reduce_schema({"$ref": "#/$defs/d0", "$defs": defs})
 
 
 def test_a_schema_that_is_only_deep_is_stopped_too():
