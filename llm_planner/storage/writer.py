@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Transaction
 from sqlalchemy.exc import DatabaseError, IntegrityError, SQLAlchemyError
 
 TOGETHER = 64
@@ -37,6 +37,7 @@ class Writer(threading.Thread):
         self._engine = engine
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._stopping = False
+        self._conn: Connection | None = None
 
     def submit(self, fn: Callable[[Connection], Any]) -> "asyncio.Future[Any]":
         """Queue one transaction; the future gets its result once it is committed."""
@@ -59,13 +60,18 @@ class Writer(threading.Thread):
         last = False
         while not last:
             batch, last = self._next()
-            if len(batch) > 1 and not self._commit(batch):
+            if len(batch) < 2 or not self._together(batch):
                 for job in batch:
-                    job.result, job.error = None, None
                     self._alone(job)
-            elif len(batch) == 1:
-                self._alone(batch[0])
             self._tell(batch)
+        if self._conn is not None:
+            self._conn.close()
+
+    def _begun(self) -> Transaction:
+        """A transaction on the thread's own connection, opened when it is first needed."""
+        if self._conn is None:
+            self._conn = self._engine.connect()
+        return self._conn.begin()
 
     def _next(self) -> tuple[list[Job], bool]:
         """The jobs that wait by now, at least one, and whether they are the last."""
@@ -84,19 +90,20 @@ class Writer(threading.Thread):
         return batch, False
 
     def _alone(self, job: Job) -> None:
+        job.result, job.error = None, None
         try:
-            with self._engine.connect() as conn, conn.begin():
-                job.result = job.fn(conn)
+            with self._begun() as transaction:
+                job.result = job.fn(transaction.connection)
         except BaseException as error:  # noqa: BLE001 - it is raised again where the job came from
             job.error = error
 
-    def _commit(self, batch: list[Job]) -> bool:
+    def _together(self, batch: list[Job]) -> bool:
         """Run all jobs in one transaction. False: SQLite may have undone more than one of them, so nothing
         was committed and each must run alone."""
         try:
-            with self._engine.connect() as conn, conn.begin():
+            with self._begun() as transaction:
                 for job in batch:
-                    self._behind_savepoint(conn, job)
+                    self._behind_savepoint(transaction.connection, job)
         except SQLAlchemyError:
             return False
         return True
