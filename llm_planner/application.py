@@ -1,5 +1,6 @@
-"""The application: create_app() puts the parts together behind the HTTP doors, and takes them down in order."""
+"""The application: create_app() puts the parts together behind the HTTP doors; they go down in order."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ import aiohttp
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,7 +23,7 @@ from .api.edge import Edge, problem, problem_of
 from .api.jwt import JwtVerifier
 from .assembly import Ingredients, Parts, assemble, sqlite_lock, tool_registry
 from .clock import Clock, SystemClock
-from .errors import PlannerError
+from .errors import DatabaseUnavailable, PlannerError
 from .llm.base import ChatModel
 from .logs import configure_logs
 from .settings import Settings, load_settings
@@ -32,6 +34,9 @@ from .version import __version__
 logger = logging.getLogger("llm_planner")
 DRAIN_S = 25.0
 """How long running turns may finish after SIGTERM; platforms grant about 30 seconds."""
+
+LARGEST_KEY_SET = 1_000_000
+UPGRADE_TRIES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +116,18 @@ async def running(blueprint: Blueprint, *, background: bool) -> AsyncIterator[Pa
 
 
 async def upgrade(parts: Parts, migrations: Sequence[Migrations]) -> None:
-    """Bring every schema to its head."""
+    """Bring every schema to its head. Several processes may do so at once: who comes late looks again."""
 
     def transaction(conn: Connection) -> None:
         for item in migrations:
             item.upgrade(conn)
 
-    await parts.database.run(transaction)
+    for attempt in range(1, UPGRADE_TRIES):
+        try:
+            return await parts.database.run(transaction)
+        except (DatabaseUnavailable, IntegrityError):
+            await asyncio.sleep(0.2 * attempt)
+    return await parts.database.run(transaction)
 
 
 def _open_doors(app: FastAPI, parts: Parts, blueprint: Blueprint) -> None:
@@ -132,10 +142,19 @@ def _open_doors(app: FastAPI, parts: Parts, blueprint: Blueprint) -> None:
 
 
 async def _fetch(url: str) -> bytes:
+    """The body at an address of ours. Raises OSError."""
     timeout = aiohttp.ClientTimeout(total=10)
-    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
-        answer.raise_for_status()
-        return await answer.content.read(1_000_000)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
+            answer.raise_for_status()
+            body = bytearray()
+            async for chunk in answer.content.iter_chunked(65536):
+                body += chunk
+                if len(body) > LARGEST_KEY_SET:
+                    raise OSError(f"more than {LARGEST_KEY_SET} bytes from {url}")
+            return bytes(body)
+    except aiohttp.ClientError as error:
+        raise OSError(f"{type(error).__name__} from {url}") from error
 
 
 def _announce(parts: Parts) -> None:

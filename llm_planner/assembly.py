@@ -3,9 +3,10 @@
 import importlib
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from .clock import Clock
 from .engine import EmbeddedEngine, ProcessLock
@@ -59,6 +60,7 @@ class Ingredients:
     clock: Clock
     model: ChatModel | None = None
     lease_s: float = LEASE_S
+    planner: Planner | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def assemble(made_of: Ingredients) -> Parts:
     closing, executor = Closing(database, audit, gate.tokens), Executor(guard)
     journal = Journal(database, registry, gate, audit, guard)
     limits = (settings.max_plan_rounds, settings.budget_steps)
-    planner = _planner(made_of, models, gate.tokens)
+    planner = made_of.planner or _planner(made_of, models, gate.tokens)
     planning = Planning(planner, registry, closing, executor, parking, limits)
     lanes, views = SessionLane(database, made_of.lease_s), Views(database, gate.tokens)
     decisions = Decisions(database, registry, gate, journal, parking, executor)
@@ -135,27 +137,26 @@ def keyring(settings: Settings) -> Keyring:
     )
     if settings.secret_key is not None:
         return Keyring(settings.secret_key.get_secret_value().encode(), previous)
-    path = settings.data_dir / "secret_key"
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return Keyring(_minted_key(settings.data_dir / "secret_key").encode(), previous)
+
+
+def _minted_key(path: Path) -> str:
+    """The key in this file, made at the first start."""
     try:
-        with path.open("x") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError), path.open("x") as file:
             path.chmod(0o600)
             file.write(secrets.token_urlsafe(48))
-    except FileExistsError:
-        pass
-    found = path.read_text().strip()
+        found = path.read_text().strip()
+    except OSError as error:
+        raise StartError(f"SECRET_KEY: unset, and DATA_DIR can't keep one ({error})") from error
     if len(found) < SHORTEST_SECRET:
         raise StartError(f"{path} holds no key: delete it, or set SECRET_KEY")
-    return Keyring(found.encode(), previous)
+    return found
 
 
 def time_zone(settings: Settings) -> ZoneInfo:
-    try:
-        return ZoneInfo(settings.timezone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise StartError(
-            f"TIMEZONE: {settings.timezone!r} is not known; use a name such as America/Montevideo"
-        ) from error
+    return ZoneInfo(settings.timezone)
 
 
 def sqlite_lock(settings: Settings) -> ProcessLock | None:
@@ -167,21 +168,25 @@ def sqlite_lock(settings: Settings) -> ProcessLock | None:
 def chat_model(made_of: Ingredients) -> ChatModel | None:
     """The language model of the settings; None for the embedded planner. There is no silent fallback."""
     settings = made_of.settings
-    if made_of.model is not None:
+    if made_of.model is not None or settings.provider == "embedded":
         return made_of.model
-    if settings.provider == "ollama":
-        key = settings.ollama_api_key.get_secret_value() if settings.ollama_api_key else None
-        url = settings.ollama_base_url or (OLLAMA_CLOUD if key else OLLAMA_LOCAL)
-        return OllamaModel(
-            ModelHttp(), url, settings.ollama_model, api_key=key, timeout_s=settings.llm_timeout_s
-        )
-    if settings.provider == "openai":
-        key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
-        url = settings.openai_base_url or OPENAI
-        return OpenAIModel(
-            ModelHttp(), url, settings.openai_model, api_key=key, timeout_s=settings.llm_timeout_s
-        )
-    return None
+    try:
+        return _ollama(settings) if settings.provider == "ollama" else _openai(settings)
+    except ValueError as error:
+        name = settings.provider.upper()
+        raise StartError(f"{name}_BASE_URL, {name}_API_KEY: {error}") from error
+
+
+def _ollama(settings: Settings) -> ChatModel:
+    key = settings.ollama_api_key.get_secret_value() if settings.ollama_api_key else None
+    url = settings.ollama_base_url or (OLLAMA_CLOUD if key else OLLAMA_LOCAL)
+    return OllamaModel(ModelHttp(), url, settings.ollama_model, api_key=key, timeout_s=settings.llm_timeout_s)
+
+
+def _openai(settings: Settings) -> ChatModel:
+    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
+    url = settings.openai_base_url or OPENAI
+    return OpenAIModel(ModelHttp(), url, settings.openai_model, api_key=key, timeout_s=settings.llm_timeout_s)
 
 
 def _models(made_of: Ingredients, database: Database, model: ChatModel, tokens: Tokens) -> Models:

@@ -44,7 +44,7 @@ def main() -> None:
 )
 @click.pass_context
 def cli(ctx: click.Context, where: str) -> None:
-    """A backend for agents that act: strict plans, allowlisted tools, writes that wait for confirm <token>."""
+    """A backend for agents that act: strict plans, allowed tools, writes that wait for confirm <token>."""
     sys.path.insert(0, os.getcwd())
     ctx.obj = where
 

@@ -1,18 +1,30 @@
 """The settings: environment and `.env`, checked once at the start; a wrong value names its variable."""
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from .errors import StartError
 
 SHORTEST_SECRET = 16
 """Bytes. A shorter secret in production stops the start."""
+
+LONGEST_NAME = 64
+DRIVERS = frozenset(
+    [
+        "sqlite",
+        *(f"{name}{driver}" for name in ("mysql", "mariadb") for driver in ("", "+pymysql", "+asyncmy")),
+    ]
+)
 
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -32,12 +44,12 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     secret_key: SecretStr | None = None
     secret_key_previous: SecretStr | None = None
-    default_locale: str = "es"
+    default_locale: str = Field("es", pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$", max_length=35)
     timezone: str = "UTC"
     log_format: Literal["pretty", "json"] | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    db_url: str = "sqlite:///data/llm_planner.db"
+    db_url: str = Field("sqlite:///data/llm_planner.db", repr=False)
     db_host: str | None = None
     db_password: SecretStr | None = None
     db_auto_migrate: bool | None = None
@@ -53,7 +65,7 @@ class Settings(BaseSettings):
     llm_provider: Literal["auto", "embedded", "ollama", "openai"] = "auto"
     llm_output_mode: Literal["auto", "schema", "tool", "prompt"] = "auto"
     llm_timeout_s: float = Field(60.0, gt=0, le=600)
-    llm_max_tokens: int = Field(1024, ge=64)
+    llm_max_tokens: int = Field(4096, ge=64)
     ollama_base_url: str | None = None
     ollama_api_key: SecretStr | None = None
     ollama_model: str = "gpt-oss:20b"
@@ -106,13 +118,11 @@ class Settings(BaseSettings):
     @property
     def database_url(self) -> str:
         """`DB_URL`, with `DB_HOST` and `DB_PASSWORD` in it where a platform gives them apart."""
-        url = urlsplit(self.db_url)
         if self.db_host is None and self.db_password is None:
             return self.db_url
-        user, port = quote(unquote(url.username or ""), safe=""), f":{url.port}" if url.port else ""
-        password = self.db_password.get_secret_value() if self.db_password else unquote(url.password or "")
-        host = self.db_host or url.hostname or ""
-        return urlunsplit(url._replace(netloc=f"{user}:{quote(password, safe='')}@{host}{port}"))
+        url = make_url(self.db_url)
+        password = self.db_password.get_secret_value() if self.db_password is not None else url.password
+        return url.set(host=self.db_host or url.host, password=password).render_as_string(hide_password=False)
 
     @property
     def migrates(self) -> bool:
@@ -181,11 +191,15 @@ def load_settings(**overrides: Any) -> Settings:
         lines = [
             f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors(include_input=False)
         ]
-        raise StartError("wrong settings:\n  " + "\n  ".join(lines)) from None
+        raise _refusal(lines) from None
     problems = [*_malformed(settings), *(_unsafe(settings) if settings.production else [])]
     if problems:
-        raise StartError("wrong settings:\n  " + "\n  ".join(problems))
+        raise _refusal(problems)
     return settings
+
+
+def _refusal(problems: Sequence[str]) -> StartError:
+    return StartError("wrong settings: " + "\n  ".join(["", *problems] if len(problems) > 1 else problems))
 
 
 def _malformed(settings: Settings) -> list[str]:
@@ -196,22 +210,61 @@ def _malformed(settings: Settings) -> list[str]:
         problems.append("WEB_AUTH: jwt needs JWT_ISSUER and JWT_AUDIENCE")
     if any(not name or not key for name, key in settings.internal_keys):
         problems.append("INTERNAL_API_KEY: each entry is name:key or a bare key, separated by commas")
-    known = {
-        "sqlite",
-        "mysql",
-        "mysql+pymysql",
-        "mysql+asyncmy",
-        "mariadb",
-        "mariadb+pymysql",
-        "mariadb+asyncmy",
-    }
-    if settings.db_url.partition("://")[0] not in known:
-        problems.append("DB_URL: starts with sqlite:///, mysql:// or mariadb://")
     try:
         _ = settings.operators
     except StartError as error:
         problems.append(error.detail)
+    return [*problems, *_odd_names(settings), *_odd_places(settings)]
+
+
+def _odd_names(settings: Settings) -> list[str]:
+    """Names of keys are stored with what is done under them: they have to fit."""
+    named = {
+        "INTERNAL_API_KEY": [name for name, _ in settings.internal_keys],
+        "OPERATOR_API_KEYS": [part for entry in _operators_or_none(settings) for part in entry[:2]],
+    }
+    return [
+        f"{variable}: a name has at most {LONGEST_NAME} printable characters"
+        for variable, names in named.items()
+        if not all(len(name) <= LONGEST_NAME and name.isprintable() for name in names)
+    ]
+
+
+def _operators_or_none(settings: Settings) -> tuple[tuple[str, str, str], ...]:
+    try:
+        return settings.operators
+    except StartError:
+        return ()
+
+
+def _odd_places(settings: Settings) -> list[str]:
+    """Addresses and time zones that can't be used."""
+    problems = []
+    try:
+        url = make_url(settings.db_url)
+    except (ArgumentError, ValueError):
+        url = None
+    if url is None or url.drivername not in DRIVERS:
+        problems.append("DB_URL: is sqlite:///file, mysql://user:password@host/name or mariadb://…")
+    elif url.get_backend_name() == "sqlite" and (settings.db_host or settings.db_password):
+        problems.append("DB_HOST, DB_PASSWORD: belong to a server, and DB_URL is an SQLite file")
+    if settings.public_base_url is not None and not _is_address(settings.public_base_url):
+        problems.append("PUBLIC_BASE_URL: is an address such as https://chat.example.com")
+    try:
+        ZoneInfo(settings.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        problems.append(
+            f"TIMEZONE: {settings.timezone!r} is not known; use a name such as America/Montevideo"
+        )
     return problems
+
+
+def _is_address(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname)
+    except ValueError:
+        return False
 
 
 def _unsafe(settings: Settings) -> list[str]:
@@ -237,19 +290,24 @@ def _web_workers() -> int:
     try:
         return int(os.environ.get("WEB_CONCURRENCY", "1"))
     except ValueError:
-        raise StartError("wrong settings:\n  WEB_CONCURRENCY: a number") from None
+        raise _refusal(["WEB_CONCURRENCY: is a number"]) from None
 
 
 def _short_secrets(settings: Settings) -> list[str]:
     values = {
-        "SECRET_KEY": secrets_of(settings.secret_key),
-        "SECRET_KEY_PREVIOUS": secrets_of(settings.secret_key_previous),
+        "SECRET_KEY": _whole(settings.secret_key),
+        "SECRET_KEY_PREVIOUS": _whole(settings.secret_key_previous),
         "INTERNAL_API_KEY": [key for _, key in settings.internal_keys],
-        "OPERATOR_API_KEYS": [key for _, _, key in settings.operators],
+        "OPERATOR_API_KEYS": [key for _, _, key in _operators_or_none(settings)],
         "PROVIDER_HMAC_SECRET": secrets_of(settings.provider_hmac_secret),
     }
-    blank = {
-        name: [s for s in secrets if len(s.encode()) < SHORTEST_SECRET] for name, secrets in values.items()
-    }
-    empty = settings.secret_key is not None and not settings.secret_key.get_secret_value().strip()
-    return [name for name, short in blank.items() if short or (name == "SECRET_KEY" and empty)]
+    return [
+        name
+        for name, secrets in values.items()
+        if any(len(secret.encode()) < SHORTEST_SECRET for secret in secrets)
+    ]
+
+
+def _whole(value: SecretStr | None) -> tuple[str, ...]:
+    """A secret that is one, commas and all."""
+    return () if value is None else (value.get_secret_value().strip(),)

@@ -1,9 +1,10 @@
 """The harness: a real server on a loopback port, a client, and the database's rows to assert on."""
 
 import asyncio
+import shutil
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,19 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import text
 
+from llm_planner import Tool, create_app
 from llm_planner.assembly import Parts
+from llm_planner.clock import Clock, SystemClock
 from llm_planner.llm.base import ChatModel
 from llm_planner.settings import Settings, load_settings
 from llm_planner.storage.database import Database, connect
-from llm_planner.clock import Clock, SystemClock
-from llm_planner import Tool, create_app
 
 ROOT = Path(__file__).parent.parent
 PROMPTS = ROOT / "app" / "prompts"
 INTERNAL_KEY = "internal-key-of-the-tests"
-OPERATOR_KEYS = {role: f"operator-key-{role}-0123456789" for role in ("viewer", "operator", "approver", "admin", "billing")}
+OPERATOR_KEYS = {
+    role: f"operator-key-{role}-0123456789" for role in ("viewer", "operator", "approver", "admin", "billing")
+}
 
 
 def settings_for(db_url: str, data_dir: Path, **more: Any) -> Settings:
@@ -98,7 +101,9 @@ async def serving(
 ) -> AsyncIterator[Client]:
     """Serve an application until the block ends; then it is drained and closed like on SIGTERM."""
     app = create_app(tools=tools, prompts=prompts, settings=settings, model=model, clock=clock)
-    listener = socket.socket()
+    listener = socket.socket(
+        socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
+    )  # else asyncio leaves Nagle on
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on")
     server = uvicorn.Server(config)
@@ -119,3 +124,18 @@ async def serving(
 
 def open_database(url: str) -> Database:
     return connect(url, SystemClock())
+
+
+@asynccontextmanager
+async def sqlite_servers(template: Path, folder: Path) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
+    """`start(tools=…, model=…, **settings)` serves over one SQLite file, a copy of a migrated one; for what
+    does not depend on the database."""
+    path = folder / "test.db"
+    shutil.copy(template, path)
+    async with AsyncExitStack() as stack:
+
+        async def start(*, tools: Any, model: ChatModel | None = None, **settings: Any) -> Client:
+            made = settings_for(f"sqlite:///{path}", folder, **settings)
+            return await stack.enter_async_context(serving(made, tools, model))
+
+        yield start

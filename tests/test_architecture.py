@@ -18,7 +18,7 @@ LAYERS = [
     ["commands"],
     ["application"],
     ["assembly"],
-    ["api", "worker", "mail"],
+    ["api", "worker", "mail", "delivery"],
     ["engine"],
     ["turn"],
     ["context", "tools"],

@@ -64,7 +64,7 @@ class Doorkeeper:
         given = bearer(request)
         found = None
         for name, role, key in self._settings.operators:
-            if given is not None and hmac.compare_digest(key.encode(), given.encode()):
+            if given is not None and hmac.compare_digest(key.encode(), _raw(given)):
                 found = Operator(name, role)
         if found is None:
             raise Unauthorized("a key of OPERATOR_API_KEYS is needed, as Bearer")
@@ -80,7 +80,7 @@ class Doorkeeper:
     def whatsapp(self, request: Request, asked: Asked) -> Caller:
         """The caller of `/wa/agent`. Raises Unauthorized, also while no key is configured."""
         values = request.headers.getlist("x-api-key")
-        given = values[0].encode() if len(values) == 1 else b""
+        given = _raw(values[0]) if len(values) == 1 else b""
         name = None
         for known, key in self._settings.internal_keys:
             if hmac.compare_digest(key.encode(), given):
@@ -137,6 +137,11 @@ def _text(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
+def _raw(header: str) -> bytes:
+    """The bytes of a header's value as they came."""
+    return header.encode("latin-1")
+
+
 def bearer(request: Request) -> str | None:
     """The token of exactly one Authorization header of that kind."""
     values = request.headers.getlist("authorization")
@@ -149,10 +154,18 @@ def bearer(request: Request) -> str | None:
 def same_origin(request: Request) -> None:
     """A browser on another site may not speak here. Raises Forbidden."""
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
+    if origin is not None and _place_of(origin) != request.headers.get("host", "").lower():
         raise Forbidden("requests from other origins are not taken", code="cross_origin")
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Forbidden("requests from other sites are not taken", code="cross_origin")
+
+
+def _place_of(origin: str) -> str | None:
+    """Host and port of an Origin header; None for one that has none (`null`, or no address at all)."""
+    try:
+        return urlsplit(origin).netloc.lower() or None
+    except ValueError:
+        return None
 
 
 def trusted_loopback(request: Request) -> bool:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..errors import BodyTooLarge, MalformedRequest, PlannerError, UnsupportedMedia
+from ..errors import BodyTooLarge, MalformedRequest, PlannerError, StartError, UnsupportedMedia
 
 logger = logging.getLogger("llm_planner.http")
 PROBLEM = "application/problem+json"
@@ -65,6 +65,9 @@ class Edge:
         self._hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -93,6 +96,25 @@ class Edge:
             answer = problem_of(error) if isinstance(error, PlannerError) else problem(500, "internal_error")
             await answer(scope, receive, tell)
 
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A start that is refused says why in one line; a fault keeps its traceback."""
+        held: list[Message] = []
+
+        async def tell(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                held.append(message)
+            else:
+                await send(message)
+
+        try:
+            await self._app(scope, receive, tell)
+        except StartError as error:
+            await send({"type": "lifespan.startup.failed", "message": f"llm-planner: {error.detail}"})
+        except BaseException:
+            for message in held:
+                await send(message)
+            raise
+
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         if self._hosts and scope["path"] not in ALWAYS_OPEN:
             named = headers.getlist("host")
@@ -109,6 +131,10 @@ def _host(header: str) -> str:
     return host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
 
 
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
 async def json_body(request: Request) -> dict[str, Any]:
     """The request's JSON object, counted while it is read. Raises 400, 413 or 415 of the error tree."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -122,7 +148,7 @@ async def json_body(request: Request) -> dict[str, Any]:
         if len(body) > LARGEST_BODY:
             raise BodyTooLarge(f"more than {LARGEST_BODY} bytes")
     try:
-        found = json.loads(body.decode("utf-8"))
+        found = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise MalformedRequest("the body is not JSON in UTF-8") from error
     if not isinstance(found, dict):

@@ -2,18 +2,24 @@
 
 import asyncio
 import json
+import logging
+import math
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from ..errors import StartError, Unauthorized, Unavailable
 from ..settings import Settings
 
+logger = logging.getLogger("llm_planner.jwt")
 ASYMMETRIC = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"]
 SYMMETRIC = ["HS256", "HS384", "HS512"]
-LONGEST_SUBJECT = 190
+_SUBJECT = re.compile(r"[^\x00\ud800-\udfff]{1,190}")
 KEEP_S = 3600.0
 ASK_AGAIN_S = 30.0
 """An unknown key id refreshes the set, at most this often."""
@@ -33,8 +39,10 @@ class JwtVerifier:
         self._is_pem = self._key is not None and "-----BEGIN" in self._key
         if self._key is not None and not self._is_pem and len(self._key.encode()) < 32:
             raise StartError("JWT_KEY: a shared key needs at least 32 bytes")
+        if self._key is not None and self._is_pem and not _loads(self._key):
+            raise StartError("JWT_KEY: neither a public key in PEM nor a shared key")
         self._keys: dict[str, Any] = {}
-        self._fetched = 0.0
+        self._asked: float | None = None
         self._lock = asyncio.Lock()
 
     async def subject(self, token: str | None) -> str:
@@ -55,7 +63,7 @@ class JwtVerifier:
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise Unauthorized(f"the token is not valid ({type(error).__name__})") from error
         subject = claims["sub"]
-        if not isinstance(subject, str) or not 0 < len(subject) <= LONGEST_SUBJECT:
+        if not isinstance(subject, str) or not _SUBJECT.fullmatch(subject):
             raise Unauthorized("the token's subject is not usable")
         return subject
 
@@ -64,20 +72,30 @@ class JwtVerifier:
         if not isinstance(name, str):
             raise Unauthorized("the token names no key")
         async with self._lock:
-            age = time.monotonic() - self._fetched
-            if not self._fetched or age > KEEP_S or (name not in self._keys and age > ASK_AGAIN_S):
+            age = math.inf if self._asked is None else time.monotonic() - self._asked
+            if age > KEEP_S or (name not in self._keys and age > ASK_AGAIN_S):
                 await self._refresh()
+        if not self._keys:
+            raise Unavailable("the key set of JWT_JWKS_URL can't be had")
         if name not in self._keys:
             raise Unauthorized("the token's key is not known")
         return self._keys[name]
 
     async def _refresh(self) -> None:
+        """Fetch the set; when that fails, what is known stays, and the next try waits like any other."""
+        self._asked = time.monotonic()
         try:
             found = json.loads(await self._fetch(str(self._url)))
             known = jwt.PyJWKSet.from_dict(found)
-        except (OSError, TimeoutError, ValueError, jwt.PyJWTError) as error:
-            if self._keys:
-                return
-            raise Unavailable("the key set of JWT_JWKS_URL can't be had") from error
+        except (OSError, ValueError, TypeError, AttributeError, jwt.PyJWTError) as error:
+            logger.warning("JWT_JWKS_URL: no key set (%s)", type(error).__name__)
+            return
         self._keys = {key.key_id: key.key for key in known.keys if key.key_id and key.key_type != "oct"}
-        self._fetched = time.monotonic()
+
+
+def _loads(pem: str) -> bool:
+    try:
+        load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return True

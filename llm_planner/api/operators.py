@@ -1,11 +1,11 @@
 """What operators see and decide: approvals, sessions, turns, the audit trail, the numbers."""
 
 import base64
-import binascii
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
@@ -27,6 +27,8 @@ from .turns import Desk
 from .views import approval_json, audit_json, session_json, stored_turn_json
 
 PAGE, LARGEST_PAGE = 50, 200
+DEEPEST = 64
+"""Levels of arrays and objects in an edit's arguments."""
 AUDIT_FILTERS = ("session_id", "turn_id", "kind")
 _FORBIDDEN = frozenset(["forbidden", "user_only", "own_request"])
 
@@ -167,6 +169,8 @@ async def _seen(office: Office, request: Request, confirmation_id: str) -> Confi
 
 
 def _resolution(data: Mapping[str, Any]) -> Resolution:
+    if not _storable(data):
+        raise InvalidRequest(f"no lone surrogates, and at most {DEEPEST} levels")
     try:
         return Resolution.model_validate(data)
     except ValidationError as error:
@@ -174,9 +178,18 @@ def _resolution(data: Mapping[str, Any]) -> Resolution:
         raise InvalidRequest(f"{'.'.join(map(str, item['loc']))}: {item['msg']}") from None
 
 
+def _storable(value: Json, depth: int = 0) -> bool:
+    """Whether a JSON value can be written down: no lone surrogates, not nested too deep."""
+    if isinstance(value, dict):
+        return depth < DEEPEST and all(_storable(k) and _storable(v, depth + 1) for k, v in value.items())
+    if isinstance(value, list):
+        return depth < DEEPEST and all(_storable(item, depth + 1) for item in value)
+    return not isinstance(value, str) or value.encode(errors="replace").decode() == value
+
+
 def _page(request: Request) -> tuple[str | None, int]:
     text = request.query_params.get("limit", str(PAGE))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= LARGEST_PAGE):
+    if not (re.fullmatch(r"[0-9]{1,3}", text) and 1 <= int(text) <= LARGEST_PAGE):
         raise InvalidRequest(f"limit: a number from 1 to {LARGEST_PAGE}")
     return request.query_params.get("cursor"), int(text)
 
@@ -188,9 +201,12 @@ def _cursor(values: Sequence[Json]) -> str:
 def _place(cursor: str) -> tuple[datetime, str, int]:
     try:
         at, session_id, seq = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        return datetime.fromisoformat(at), str(session_id), int(seq)
-    except (ValueError, TypeError, binascii.Error) as error:
+        place = datetime.fromisoformat(at).astimezone(UTC), str(session_id), int(seq)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InvalidRequest("cursor: not one of ours") from error
+    if not (_storable(place[1]) and 0 <= place[2] < 2**63):
+        raise InvalidRequest("cursor: not one of ours")
+    return place
 
 
 def _listed(items: Sequence[Json], following: str | None) -> Response:

@@ -71,14 +71,22 @@ class WhatsAppRequest(TurnRequest):
 class Desk:
     """Accepts a message, tells the engine, and waits for the turn."""
 
-    def __init__(self, inbox: Inbox, engine: TurnEngine, waiters: Waiters, views: Views) -> None:
+    def __init__(
+        self,
+        inbox: Inbox,
+        engine: TurnEngine,
+        waiters: Waiters,
+        views: Views,
+        repeat_wait_s: float = REPEAT_WAIT_S,
+    ) -> None:
         self._inbox = inbox
         self._engine = engine
         self._waiters = waiters
         self._views = views
+        self._repeat_wait_s = repeat_wait_s
 
     async def submit(self, message: InboundMessage) -> tuple[TurnView, bool]:
-        """The turn of this message, and whether it is a repeat. Raises Conflict, Busy, DatabaseUnavailable."""
+        """The message's turn, and whether it is a repeat. Raises Conflict, Busy, DatabaseUnavailable."""
         accepted = await self._inbox.accept(message, take=True)
         done = self._waiters.expect(accepted.turn_id)
         if accepted.claimed is not None or not accepted.duplicate:
@@ -92,7 +100,7 @@ class Desk:
     async def _wait(self, accepted: Accepted, done: "asyncio.Future[TurnView]") -> TurnView:
         """The view from this process, or, where another one works on the turn, from the database."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + (REPEAT_WAIT_S if accepted.duplicate else WAIT_S)
+        deadline = loop.time() + (self._repeat_wait_s if accepted.duplicate else WAIT_S)
         pause = POLL_S if accepted.claimed is None else WAIT_S
         if accepted.duplicate:
             view = await self._views.turn(accepted.session_id, accepted.turn_id, owner=True)
@@ -103,6 +111,7 @@ class Desk:
             if finished:
                 return done.result()
             pause = POLL_S
+            self._engine.notify(accepted.session_id)
             view = await self._views.turn(accepted.session_id, accepted.turn_id, owner=True)
             if view is not None:
                 return view

@@ -30,8 +30,8 @@ def turn_json(view: TurnView, *, session_id: str, duplicate: bool) -> dict[str, 
         "reply": view.reply,
         "confirmations": [
             {
-                "id": row.id, "token": row.token, "tool": row.tool, "args": dict(row.args), "summary": row.summary,
-                "approver": row.approver, "expires_at": stamp(row.expires_at),
+                "id": row.id, "token": row.token, "tool": row.tool, "args": dict(row.args),
+                "summary": row.summary, "approver": row.approver, "expires_at": stamp(row.expires_at),
             }
             for row in view.confirmations
         ],
@@ -43,8 +43,9 @@ def approval_json(row: ConfirmationRow) -> dict[str, Json]:
     """A parked write as an operator sees it: everything but a token, which no operator ever gets."""
     return {
         "id": row.id, "status": row.state, "tool": row.tool, "summary": row.summary, "args": dict(row.args),
-        "origins": dict(row.origins), "digest": row.digest, "approver": row.approver, "session": row.session_id,
-        "turn_id": row.turn_id, "created_at": stamp(row.created_at), "expires_at": stamp(row.expires_at),
+        "origins": dict(row.origins), "digest": row.digest, "approver": row.approver,
+        "session": row.session_id, "turn_id": row.turn_id,
+        "created_at": stamp(row.created_at), "expires_at": stamp(row.expires_at),
         "decided_at": stamp(row.decided_at), "decided_by": row.decided_by, "edited_by": row.edited_by,
         "reason": row.reason,
     }  # fmt: skip

@@ -1,6 +1,7 @@
 """`audit`: verify the chains, export events, sign a checkpoint."""
 
 import json
+import sys
 from functools import partial
 from typing import Any
 
@@ -32,7 +33,7 @@ def verify(where: str, as_json: bool) -> None:
     async def work(parts: Parts) -> dict[str, Any]:
         heads = await parts.database.read(_heads)
         broken: list[Broken] = []
-        with click.progressbar(heads, label="verifying", file=click.get_text_stream("stderr")) as bar:
+        with click.progressbar(heads, label="verifying", file=sys.stderr) as bar:
             for session_id, _, _ in bar:
                 found = await parts.database.read(partial(_verified, parts=parts, session_id=session_id))
                 broken += [found] if found is not None else []

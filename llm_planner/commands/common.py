@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
@@ -13,6 +14,7 @@ from ..application import Blueprint
 from ..assembly import Parts, assemble
 from ..errors import StartError
 from ..storage.migrate import behind
+from ..turn.planner import Planner
 
 T = TypeVar("T")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
@@ -38,12 +40,15 @@ def blueprint_of(where: str) -> Blueprint:
     return found
 
 
-def with_parts(where: str, work: Callable[[Parts], Awaitable[T]]) -> T:
-    """Run `work` with the parts of a process that is not an engine; the schema must be there."""
+def with_parts(where: str, work: Callable[[Parts], Awaitable[T]], planner: Planner | None = None) -> T:
+    """Run `work` with the parts of a process that is not an engine; the schema must be there.
+
+    `planner` stands in for the configured one.
+    """
 
     async def session() -> T:
         blueprint = blueprint_of(where)
-        parts = assemble(blueprint.ingredients)
+        parts = assemble(replace(blueprint.ingredients, planner=planner))
         try:
             missing = await parts.database.read(lambda conn: behind(conn, blueprint.migrations))
             if missing:

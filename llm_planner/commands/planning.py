@@ -35,16 +35,16 @@ def plan(where: str, message: str, locale: str | None, as_json: bool) -> None:
 
 
 async def _planned(parts: Parts, message: str, locale: str | None) -> dict[str, Any]:
-    key = SessionKey("cli", "cli", "cli", "plan")
+    key = SessionKey("web", "cli", "cli", "plan")
     moment = await parts.database.read(now)
     session = SessionRow(
-        "cli", key.digest(), key.channel, key.account, key.principal, key.label, parts.settings.default_locale,
-        0, None, 1, 0, {}, 0, "", 0, None, None, moment,
+        "cli", key.digest(), key.channel, key.account, key.principal, key.label,
+        parts.settings.default_locale, 0, None, 1, 0, {}, 0, "", 0, None, None, moment,
     )  # fmt: skip
     record = TurnRecord(
         Lane("cli", "cli", 1, 0, 1), InboundMessage(key, "plan", message, locale), session, ()
     )
-    rules = Rules(parts.registry, "web", parts.settings.budget_steps)
+    rules = Rules(parts.registry, key.channel, parts.settings.budget_steps)
     planned = await parts.planner.plan(record, rules)
     checked = planned.plan
     return {

@@ -19,16 +19,20 @@ def run(where: str) -> None:
     settings = app.state.blueprint.ingredients.settings
     shown = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0") else settings.host  # noqa: S104 - compared
     click.echo(f"llm-planner {__version__}: http://{shown}:{settings.port}  (Ctrl-C stops it)", err=True)
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=25,
-    )
+    try:
+        uvicorn.run(
+            app,
+            host=settings.host,
+            port=settings.port,
+            workers=1,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=25,
+        )
+    except SystemExit:  # it did not start, and has said why
+        raise SystemExit(1) from None
 
 
 @click.command()

@@ -7,12 +7,16 @@ import click
 
 from ..errors import StartError
 from ..tools import ToolSpec
+from .calling import call
 from .common import AS_JSON, blueprint_of, show
 
 
 @click.group()
 def tools() -> None:
     """The allowlist."""
+
+
+tools.add_command(call)
 
 
 @tools.command("list")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, case, func, insert, or_, select, update
 
 from ..states import ConfirmationState, RunState
 from ..tables import pending_confirmations, tool_runs
@@ -69,10 +69,14 @@ _RUN_FIELDS = tuple(RunRow.__dataclass_fields__)
 _ADD = insert(pending_confirmations)
 _BY_ID = select(pending_confirmations).where(_c.session_id == bindparam("session"), _c.id == bindparam("key"))
 _ANYWHERE = select(pending_confirmations).where(_c.id == bindparam("key"))
+_LIVE = or_(
+    _c.state.in_([ConfirmationState.PENDING, ConfirmationState.CLAIMED]),
+    _c.decided_turn_id == bindparam("turn"),
+)
 _RECENT = (
     select(pending_confirmations)
     .where(_c.session_id == bindparam("session"))
-    .order_by(_c.id.desc())
+    .order_by(case((_LIVE, 0), else_=1), _c.id.desc())
     .limit(RECENT)
 )
 _OF_TURN = (
@@ -202,9 +206,9 @@ def find(conn: Connection, confirmation_id: str) -> ConfirmationRow | None:
     return _row(conn.execute(_ANYWHERE, {"key": confirmation_id}).first())
 
 
-def recent(conn: Connection, session_id: str) -> tuple[ConfirmationRow, ...]:
-    """The session's latest rows in any state, newest first."""
-    return _rows(conn.execute(_RECENT, {"session": session_id}).all())
+def recent(conn: Connection, session_id: str, turn_id: str) -> tuple[ConfirmationRow, ...]:
+    """The session's rows, newest first: what still waits, what this turn decided, then the latest others."""
+    return _rows(conn.execute(_RECENT, {"session": session_id, "turn": turn_id}).all())
 
 
 def of_turn(conn: Connection, session_id: str, turn_id: str) -> tuple[ConfirmationRow, ...]:

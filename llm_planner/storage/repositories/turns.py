@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ..states import CLOSED_TURNS, TurnState
-from ..tables import dedupe_messages, messages, model_calls, turns
+from ..states import CLOSED_TURNS, RunState, TurnState
+from ..tables import dedupe_messages, messages, model_calls, tool_runs, turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Line:
     from_tools: bool
 
 
-_t, _m, _d = turns.c, messages.c, dedupe_messages.c
+_t, _m, _d, _r = turns.c, messages.c, dedupe_messages.c, tool_runs.c
 _REMEMBER = insert(dedupe_messages)
 _RECALL = select(_d.digest, _d.turn_id).where(
     _d.session_id == bindparam("session"), _d.message_id == bindparam("message")
@@ -175,13 +175,19 @@ def neglected(conn: Connection, before: datetime) -> bool:
 
 
 def purge_inbox(conn: Connection, before: datetime, most: int) -> int:
-    """Forget message ids older than the retention, oldest first; those of open turns stay."""
+    """Forget message ids older than the retention, oldest first; those of open turns and of writes whose
+    outcome is not known stay."""
     closed = select(_t.id).where(
         _t.session_id == _d.session_id, _t.id == _d.turn_id, _t.state.in_(CLOSED_TURNS)
     )
+    unknown = select(_r.id).where(
+        _r.session_id == _d.session_id,
+        _r.turn_id == _d.turn_id,
+        _r.state.in_([RunState.INTENT, RunState.UNKNOWN]),
+    )
     old = (
         select(_d.session_id, _d.message_id)
-        .where(_d.received_at < before, closed.exists())
+        .where(_d.received_at < before, closed.exists(), ~unknown.exists())
         .order_by(_d.received_at)
         .limit(most)
     )

@@ -1,6 +1,6 @@
 """What model calls cost, counted by scope and day with single conditional UPDATEs."""
 
-from sqlalchemy import Connection, bindparam, insert, or_, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ..tables import usage_counters
@@ -16,6 +16,7 @@ _SPEND = (
     )
     .values(calls=_c.calls + 1)
 )
+_KNOWN = select(_c.calls).where(_c.scope == bindparam("where"), _c.day == bindparam("when"))
 _OPEN = insert(usage_counters)
 _COUNT = (
     update(usage_counters)
@@ -29,10 +30,12 @@ def spend(conn: Connection, scope: str, day: str, most_calls: int, most_tokens: 
     values = {"where": scope, "when": day, "most_calls": most_calls, "most_tokens": most_tokens}
     if conn.execute(_SPEND, values).rowcount == 1:
         return True
+    if conn.execute(_KNOWN, {"where": scope, "when": day}).first() is not None:
+        return conn.execute(_SPEND, values).rowcount == 1
     try:
         conn.execute(_OPEN, {"scope": scope, "day": day, "calls": 1, "tokens": 0})
     except IntegrityError:
-        # The row is there, so the limit is reached, unless it was opened between the two statements.
+        # Somebody opened it between the two statements.
         return conn.execute(_SPEND, values).rowcount == 1
     return True
 
