@@ -11,6 +11,7 @@ from .commands.outbox import outbox
 from .commands.planning import plan
 from .commands.server import run, worker
 from .commands.tools import tools
+from .commands.webhook import webhook
 from .errors import PlannerError, StartError
 from .version import __version__
 
@@ -49,5 +50,5 @@ def cli(ctx: click.Context, where: str) -> None:
     ctx.obj = where
 
 
-for _command in (run, worker, db, tools, plan, audit, outbox):
+for _command in (run, worker, db, tools, plan, audit, outbox, webhook):
     cli.add_command(_command)

@@ -268,7 +268,7 @@ def _is_address(text: str) -> bool:
 
 
 def _unsafe(settings: Settings) -> list[str]:
-    """What production refuses to start with (contract.md, section 5)."""
+    """What production refuses to start with."""
     problems = []
     if settings.who_may_chat == "open":
         problems.append("WEB_AUTH: open is for development; use token or jwt")

@@ -64,9 +64,11 @@ def router(office: Office) -> APIRouter:
         state = request.query_params.get("status")
         if state is not None and state not in ConfirmationState.__members__.values():
             raise InvalidRequest(f"status: one of {', '.join(ConfirmationState)}")
-        rows = await office.database.read(lambda conn: confirmations.page(conn, state, after, limit))
-        items = [approval_json(row) for row in rows if _sees(operator, row)]
-        return _listed(items, rows[-1].id if len(rows) == limit else None)
+        where = {"state": state} if state is not None else {}
+        if not operator.sees_everything:
+            where["approver"] = operator.role
+        rows = await office.database.read(lambda conn: confirmations.page(conn, where, after, limit))
+        return _listed([approval_json(row) for row in rows], rows[-1].id if len(rows) == limit else None)
 
     @routes.get("/approvals/{confirmation_id}")
     async def approval(request: Request, confirmation_id: str) -> Response:

@@ -280,3 +280,13 @@ async def test_what_is_not_there_is_404(client: Client) -> None:
                 client, get(f"{path}/{name}", f"Authorization: Bearer {OPERATOR_KEYS['admin']}")
             )
             assert_problem(answer, 404, "not_found")
+
+
+@pytest.mark.covers("http.lists")
+async def test_a_roles_page_is_filled_with_what_it_may_see(serve_sqlite: ServeSqlite) -> None:
+    model = ScriptedModel([plan(("refund", {"what": "a"})), *[plan(("ledger_add", {"what": "b"}))] * 3])
+    client = await serve_sqlite(tools=TOOLS, model=model)
+    for number in range(4):
+        await client.say("do it", session=f"s{number}")
+    _, page = await client.get("/approvals?limit=1", operator("billing"))
+    assert [item["tool"] for item in page["items"]] == ["refund"]
