@@ -59,6 +59,7 @@ class EmbeddedEngine:
         self._places = asyncio.Semaphore(AT_ONCE)
         self._lanes: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
+        self._claims: dict[str, Claimed] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._draining = False
         self._handlers: Handlers | None = None
@@ -68,11 +69,15 @@ class EmbeddedEngine:
         self._loops.append(asyncio.create_task(_every(self._renew_s, handlers.renew)))
         if background:
             self._loops.append(asyncio.create_task(_every(self._sweep_s, self._sweep)))
+            self._loops.append(asyncio.create_task(_every(self._sweep_s, self._deliver)))
 
     def notify(self, session_id: str, claimed: Claimed | None = None) -> None:
         if self._handlers is None or self._draining:
             return
         if session_id in self._lanes:
+            # The lane's task is about to end: its turn is closed, and this one holds the lease already.
+            if claimed is not None:
+                self._claims[session_id] = claimed
             self._again.add(session_id)
             return
         task = asyncio.create_task(self._lane(self._handlers, session_id, claimed))
@@ -85,13 +90,14 @@ class EmbeddedEngine:
                 more = True
                 while more:
                     self._again.discard(session_id)
+                    claimed = claimed or self._claims.pop(session_id, None)
                     more = await handlers.run_next(session_id, claimed) and not self._draining
                     claimed = None
         finally:
             del self._lanes[session_id]
             if session_id in self._again:
                 self._again.discard(session_id)
-                self.notify(session_id)
+                self.notify(session_id, self._claims.pop(session_id, None))
 
     async def _sweep(self) -> None:
         if self._handlers is None or self._draining:
@@ -99,7 +105,10 @@ class EmbeddedEngine:
         for session_id in await self._handlers.waiting():
             self.notify(session_id)
         await self._handlers.fire_timers()
-        while await self._handlers.deliver():
+
+    async def _deliver(self) -> None:
+        """Beside the sweep, which a slow mail server must not hold up."""
+        while self._handlers is not None and not self._draining and await self._handlers.deliver():
             pass
 
     async def drain(self, timeout_s: float) -> None:
@@ -116,12 +125,13 @@ class EmbeddedEngine:
 
 
 async def _every(pause_s: float, work: Callable[[], Awaitable[None]]) -> None:
-    """Run `work` again and again; a fault is logged and does not end the loop."""
+    """Run `work` again and again; whatever goes wrong is logged and does not end the loop."""
     while True:
-        try:
-            await work()
-        except (PlannerError, OSError) as error:
-            logger.warning("%s: %s", type(error).__name__, error)
+        (fault,) = await asyncio.gather(work(), return_exceptions=True)
+        if isinstance(fault, PlannerError | OSError):
+            logger.warning("%s: %s", type(fault).__name__, fault)
+        elif fault is not None:
+            logger.error("%s", type(fault).__name__, exc_info=fault)
         await asyncio.sleep(pause_s)
 
 

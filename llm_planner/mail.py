@@ -3,6 +3,8 @@
 import asyncio
 import smtplib
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from email.policy import SMTP
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -41,31 +43,67 @@ class SmtpCourier:
 
 
 def _send(url: SplitResult, letter: EmailMessage) -> None:
-    sent = False
-    try:
-        with _connected(url) as server:
-            sent = True
+    """Raises Refused where the letter surely was not taken, Ambiguous where nobody can say."""
+    with _connected(url) as server:
+        try:
             server.send_message(letter)
-    except smtplib.SMTPRecipientsRefused as error:
-        codes = [code for code, _ in error.recipients.values()]
-        raise Refused(f"recipient refused ({codes})", final=all(code >= 500 for code in codes)) from error
-    except smtplib.SMTPResponseException as error:
-        raise Refused(f"SMTP {error.smtp_code}", final=error.smtp_code >= 500) from error
-    except (smtplib.SMTPException, OSError) as error:
-        if sent:
+        except smtplib.SMTPRecipientsRefused as error:
+            codes = [code for code, _ in error.recipients.values()]
+            final = all(code >= 500 for code in codes)
+            raise Refused(f"recipient refused ({codes})", final=final) from error
+        except smtplib.SMTPResponseException as error:
+            raise Refused(f"SMTP {error.smtp_code}", final=error.smtp_code >= 500) from error
+        except (smtplib.SMTPNotSupportedError, ValueError) as error:
+            raise Refused(f"not an address for this server ({type(error).__name__})", final=True) from error
+        except (smtplib.SMTPException, OSError) as error:
+            if not server.began:
+                raise Refused(f"{type(error).__name__} before the letter was sent") from error
             raise Ambiguous(f"{type(error).__name__} after the letter was on its way") from error
+
+
+class _Server(smtplib.SMTP):
+    """Knows whether the letter itself began to leave."""
+
+    began = False
+
+    def data(self, msg: str | bytes) -> tuple[int, bytes]:  # type: ignore[override]
+        self.began = True
+        return super().data(msg)
+
+
+class _TlsServer(_Server, smtplib.SMTP_SSL):
+    """The same inside TLS from the first byte."""
+
+
+@contextmanager
+def _connected(url: SplitResult) -> Iterator[_Server]:
+    """A server that is ready for a letter. What goes wrong before says nothing about the letter, and what
+    goes wrong after it was taken (at QUIT) changes nothing any more."""
+    try:
+        server = _opened(url)
+    except (smtplib.SMTPException, OSError, ValueError) as error:
         raise Refused(f"no connection ({type(error).__name__})") from error
+    try:
+        yield server
+        with suppress(smtplib.SMTPException, OSError):
+            server.quit()
+    finally:
+        server.close()
 
 
-def _connected(url: SplitResult) -> smtplib.SMTP:
+def _opened(url: SplitResult) -> _Server:
     host, context = url.hostname or "", ssl.create_default_context()
     if url.scheme == "smtps":
-        server: smtplib.SMTP = smtplib.SMTP_SSL(host, url.port or 465, timeout=TIMEOUT_S, context=context)
+        server: _Server = _TlsServer(host, url.port or 465, timeout=TIMEOUT_S, context=context)
     else:
-        server = smtplib.SMTP(host, url.port or 587, timeout=TIMEOUT_S)
+        server = _Server(host, url.port or 587, timeout=TIMEOUT_S)
+    try:
         server.ehlo()
-        if server.has_extn("starttls"):
+        if url.scheme == "smtp" and server.has_extn("starttls"):
             server.starttls(context=context)
-    if url.username:
-        server.login(unquote(url.username), unquote(url.password or ""))
+        if url.username:
+            server.login(unquote(url.username), unquote(url.password or ""))
+    except (smtplib.SMTPException, OSError, ValueError):
+        server.close()
+        raise
     return server

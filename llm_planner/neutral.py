@@ -3,14 +3,17 @@
 import json
 import re
 import unicodedata
+from collections.abc import Mapping
 from typing import Final
 
-TOKEN_OPEN: Final = "\x02"
-TOKEN_CLOSE: Final = "\x03"
+TOKEN_OPEN: Final = "\x02"  # noqa: S105 - no password
+TOKEN_CLOSE: Final = "\x03"  # noqa: S105
 """Around a confirmation's id in a stored reply. Nothing else in a reply may hold control characters."""
 
 CARD_MARK: Final = "▣"
 """The sign our cards begin with; taken out of every text that is not ours."""
+BULLET: Final = "•"
+"""The sign that an argument's line begins with."""
 
 _INVISIBLE: Final = frozenset(
     [
@@ -27,25 +30,105 @@ _INVISIBLE: Final = frozenset(
     ]
 )
 _HIDDEN_CATEGORIES: Final = frozenset(["Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"])
-_MARKUP: Final = frozenset("<>`*~[]|")
+_MARKUP: Final = frozenset("<>`*~[]|" + CARD_MARK + BULLET)
+_QUOTE_ALIKE: Final = frozenset("“”„‟″‶ʺˮ＂❝❞〝〞〟")
 _SCRIPTS: Final = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC")
+_LATIN_ALIKE: Final = frozenset("асеорхуіјѕһԁԛԝАВЕКМНОРСТУХІЈЅԌԚԜ" + "οαινΑΒΕΖΗΙΚΜΝΟΡΤΥΧ" + "օոսցԁհյ")
 _WORD = re.compile(r"\w+")
-_VERB = re.compile(
-    r"\b(confirm(?:ar|e|a|á)?|cancel(?:ar|e|a|á)?|pending|pendientes|pendentes)\b([\W_]*)([0-9a-z][0-9a-z\- ]{6,}[0-9a-z])",
+_PAIR: Final = 0x10000
+
+VERBS: Final = frozenset(
+    ["confirm", "confirmar", "confirme", "confirma", "cancel", "cancelar", "cancele", "cancela"]
+)
+_CODE: Final = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTVWXYZ")
+_CODE_LENGTH: Final = 8
+_TEXT_WORD = re.compile(r"(?:[^\W_][\u0300-\u036f]*)+")
+
+_TAG = re.compile(
+    r"</?[a-z][a-z0-9-]{0,60}(?=[\s/>])[^<>]{0,2000}>|<!--.{0,2000}?-->", re.IGNORECASE | re.DOTALL
+)
+_TAG_BEGINS = re.compile(r"<(?=[a-z/!?])", re.IGNORECASE)
+_AUTOLINK = re.compile(r"<(https?://[^\s<>]{1,2000})>", re.IGNORECASE)
+_IMAGE = re.compile(r"!+\[([^\[\]\n]{0,300})\]\([^()\n]{0,2000}\)")
+_IMAGE_BEGINS = re.compile(r"!+(?=\[)")
+_LINK = re.compile(r"\[([^\[\]\n]{0,300})\]\(\s{0,9}<?([^()\s<>]{0,2000})[^()\n]{0,300}\)")
+_TAIL = r"[^\s<>\"'()\[\]]*"
+_ADDRESS = re.compile(
+    # any scheme with slashes; some without; `//host`; `www.`; a bare host with a path, a query or a port
+    rf"\b[a-z][a-z0-9+.\-]{{1,30}}:[/\\]+{_TAIL}"
+    rf"|\b(?:https?|ftp|javascript|vbscript|data|file|blob):(?=\S){_TAIL}"
+    rf"|(?<![\w:/\\.])[/\\]{{2,}}(?=[^\s/\\]){_TAIL}"
+    rf"|(?<![@\w.\-/])(?:www[.。．｡]|(?:[^\W_](?:[\w\-]{{0,61}}[^\W_])?[.。．｡]){{1,8}}[^\W\d_]{{2,24}}(?=[/?\#]\S|:\d)){_TAIL}",
     re.IGNORECASE,
 )
-_IMAGE = re.compile(r"!\[([^\]]*)\]\([^)]*\)|<img\b[^>]*>", re.IGNORECASE)
-_LINK = re.compile(r"\[([^\]]*)\]\(\s*<?(https?:)?//([^)\s/>]+)[^)]*\)", re.IGNORECASE)
-_URL = re.compile(r"\b(https?|ftp)://([^\s/<>()\"'\]]+)([^\s<>()\"'\]]*)", re.IGNORECASE)
+_URL = re.compile(r"https?://([a-z0-9.\-]+)(?::\d{1,5})?(?:[/?#].*)?", re.IGNORECASE | re.DOTALL)
 
 
-def _hidden(char: str) -> bool:
+def hidden(char: str) -> bool:
+    """Whether a character shows nothing, or steers how others are shown."""
     return unicodedata.category(char) in _HIDDEN_CATEGORIES or ord(char) in _INVISIBLE or ord(char) >= 0xE0000
+
+
+def bare_word(word: str) -> str:
+    """A word for comparing: any case, accents, width and hidden characters folded away."""
+    shown = "".join(char for char in unicodedata.normalize("NFKC", word) if not hidden(char))
+    letters = unicodedata.normalize("NFKD", shown.upper().casefold())
+    return "".join(char for char in letters if char.isalnum())
+
+
+def quoted(value: object) -> str:
+    """A JSON value on one line, exact and unambiguous: whatever could mislead an eye stands as `\\uXXXX`.
+
+    It is JSON itself: reading it gives the value back.
+    """
+    if isinstance(value, str):
+        return _string(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_string(name)}: {quoted(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(quoted(item) for item in value) + "]"
+    return json.dumps(value)
+
+
+def _string(text: str) -> str:
+    if (
+        text.isascii()
+        and text.isprintable()
+        and not _MARKUP.intersection(text)
+        and not {"_", " "} & set(text)
+    ):
+        return json.dumps(text)
+    strange = _strange(text)
+    return '"' + "".join(_char(text, place, place in strange) for place in range(len(text))) + '"'
+
+
+def _char(text: str, place: int, strange: bool) -> str:
+    char, before = text[place], text[place - 1 : place] if place else ""
+    if char in '"\\' or char in "\n\r\t":
+        return json.dumps(char)[1:-1]
+    if char == "_":
+        strange = not (before.isalnum() and text[place + 1 : place + 2].isalnum())
+    elif char == " ":
+        strange = before in ("", " ") or place == len(text) - 1
+    elif not strange:
+        strange = char in _MARKUP or char in _QUOTE_ALIKE or hidden(char) or _deceives(char)
+    return _escape(char) if strange else char
 
 
 def _escape(char: str) -> str:
     code = ord(char)
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+    if code < _PAIR:
+        return f"\\u{code:04x}"
+    high, low = divmod(code - _PAIR, 0x400)
+    return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"
+
+
+def _deceives(char: str) -> bool:
+    """Spaces that are not a space, marks that change their neighbour, letters drawn as other letters."""
+    category = unicodedata.category(char)
+    if category in ("Zs", "Me") or unicodedata.name(char, "").startswith("COMBINING"):
+        return True
+    return ord(char) > 0xFF and char.isalnum() and unicodedata.normalize("NFKC", char) != char
 
 
 def _script(char: str) -> str | None:
@@ -53,57 +136,71 @@ def _script(char: str) -> str | None:
     return next((script for script in _SCRIPTS if name.startswith(script)), None)
 
 
-def _mixed(word: str) -> frozenset[str]:
-    """The letters of a word that come from another script than most of it (pаypal with a Cyrillic а)."""
-    scripts = [(char, _script(char)) for char in word if char.isalpha()]
-    found = [script for _, script in scripts if script is not None]
-    if len(set(found)) < 2:
+def _strange(text: str) -> frozenset[int]:
+    """Places of letters from another script than most of their word (pаypal with a Cyrillic а), and of whole
+    words that could as well be Latin ones."""
+    scripts = [_script(char) if char.isalpha() else None for char in text]
+    others = [text[n] for n, script in enumerate(scripts) if script not in (None, "LATIN")]
+    if not others:
         return frozenset()
-    main = max(sorted(set(found)), key=found.count)
-    return frozenset(char for char, script in scripts if script not in (None, main))
-
-
-def quoted(value: object) -> str:
-    """A JSON value on one line, exact and unambiguous: whatever could mislead an eye stands as `\\uXXXX`."""
-    line = json.dumps(value, ensure_ascii=False)
-    if line.isascii() and not _MARKUP.intersection(line) and "_" not in line and "\x7f" not in line:
-        return line
-    strange = frozenset(char for word in _WORD.findall(line) for char in _mixed(word))
-    out = []
-    for position, char in enumerate(line):
-        edge = char == "_" and not (
-            line[position - 1 : position].isalnum() and line[position + 1 : position + 2].isalnum()
-        )
-        unsafe = char in _MARKUP and (char not in "[]" or isinstance(value, str))
-        out.append(_escape(char) if edge or unsafe or char in strange or _hidden(char) else char)
-    return "".join(out)
+    proven = any(char not in _LATIN_ALIKE for char in others) and "LATIN" not in scripts
+    places: set[int] = set()
+    for word in _WORD.finditer(text):
+        span = range(*word.span())
+        found = [script for n in span if (script := scripts[n]) is not None]
+        main = max(sorted(set(found)), key=found.count, default=None)
+        places |= {n for n in span if scripts[n] not in (None, main)}
+        foreign_letters = [n for n in span if scripts[n] not in (None, "LATIN")]
+        alike = all(text[n] in _LATIN_ALIKE for n in foreign_letters)
+        if alike and (not proven or any(text[n].isdigit() for n in span)):
+            places |= set(foreign_letters)
+    return frozenset(places)
 
 
 def plain(text: str) -> str:
-    """Foreign text for a line of ours: NFC, one line, nothing hidden, no sign of our cards."""
-    text = unicodedata.normalize("NFC", text).replace(CARD_MARK, "")
-    return " ".join(
-        "".join(" " if char in "\r\n\t" else "" if _hidden(char) else char for char in text).split()
-    )
+    """Foreign text for a line of ours: one line, nothing hidden, no link, no sign of our cards, no verb."""
+    return " ".join(foreign(text, frozenset()).replace(BULLET, " ").split())
 
 
 def foreign(text: str, hosts: frozenset[str]) -> str:
     """What a model or a tool wrote, fit for a reply: no hidden characters, no card of ours, no verb with a
-    token, no remote image, and no link to a host outside `hosts`."""
+    token, no markup tag, no remote image, and no link to a host outside `hosts`."""
     text = unicodedata.normalize("NFC", text).replace(CARD_MARK, "")
-    text = "".join(char for char in text if char in "\n\t" or not _hidden(char))
-    text = _IMAGE.sub(lambda found: found.group(1) or "", text)
-    text = _LINK.sub(lambda found: found.group(0) if _ours(found.group(3), hosts) else found.group(1), text)
-    text = _URL.sub(lambda found: found.group(0) if _ours(found.group(2), hosts) else "[…]", text)
-    return _VERB.sub(_unverb, text).strip()
+    text = "".join(char for char in text if char in "\n\t" or not hidden(char))
+    text = _TAG.sub("", _AUTOLINK.sub(r"\1", text))
+    text = _IMAGE_BEGINS.sub("", _IMAGE.sub(r"\1", text))
+    text = _LINK.sub(lambda found: found.group() if _ours(found.group(2), hosts) else found.group(1), text)
+    text = _ADDRESS.sub(lambda found: found.group() if _ours(found.group(), hosts) else "[…]", text)
+    text = _TAG_BEGINS.sub("‹", _IMAGE_BEGINS.sub("", text))
+    return _without_verbs(text).strip()
 
 
-def _unverb(found: re.Match[str]) -> str:
-    code = found.group(3).replace("-", "").replace(" ", "")
-    looks_like_a_token = any(char.isdigit() for char in code) or found.group(3).isupper()
-    return f"{found.group(1)} […]" if looks_like_a_token else found.group(0)
+def _ours(address: str, hosts: frozenset[str]) -> bool:
+    found = _URL.fullmatch(address)
+    return found is not None and found.group(1).lower() in hosts
 
 
-def _ours(authority: str, hosts: frozenset[str]) -> bool:
-    host = authority.rpartition("@")[2].partition(":")[0].lower()
-    return "@" not in authority and host in hosts
+def _without_verbs(text: str) -> str:
+    """The text with `[…]` for whatever could be a token behind a verb of ours."""
+    words = list(_TEXT_WORD.finditer(text))
+    out, done = [], 0
+    for place, word in enumerate(words):
+        if word.start() < done or bare_word(word.group()) not in VERBS:
+            continue
+        end = _code_end(words[place + 1 : place + 1 + _CODE_LENGTH])
+        if end is not None:
+            out += [text[done : word.end()], " […]"]
+            done = end
+    return "".join([*out, text[done:]])
+
+
+def _code_end(words: list[re.Match[str]]) -> int | None:
+    """Where a token ends that these words spell, with whatever stands between them."""
+    code = ""
+    for word in words:
+        code += unicodedata.normalize("NFKC", word.group())
+        if len(code) >= _CODE_LENGTH:
+            looks = any(char.isdigit() for char in code) or code.isupper()
+            fits = len(code) == _CODE_LENGTH and _CODE.issuperset(code.upper())
+            return word.end() if looks and fits else None
+    return None

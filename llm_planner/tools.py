@@ -4,16 +4,20 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from .errors import StartError
 from .llm.schema import UnsupportedSchema, reduce_schema
 from .messages import Json, canonical
 
+LONGEST_CALL_S = 3600
+LONGEST_WAIT_S = 604800
+MOST_RETRIES = 5
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 
 
@@ -74,22 +78,33 @@ class ToolSpec:
     schema: Mapping[str, Json]
     schema_hash: str
     timeout_s: float | None
+    results: TypeAdapter[Any]
 
     def validate(self, args: Mapping[str, Json]) -> BaseModel:
-        """Arguments from JSON, by alias, extra keys refused. Raises pydantic's ValidationError."""
+        """Arguments from JSON, by alias, extra keys refused. Raises pydantic's ValidationError, also where a
+        validator of the tool's own trips over them."""
         try:
             raw = json.dumps(args, allow_nan=False)
         except (ValueError, TypeError, RecursionError):
             raw = "NaN"
-        return self.tool.input_model.model_validate_json(raw, extra="forbid", by_alias=True, by_name=False)
+        try:
+            return self.tool.input_model.model_validate_json(
+                raw, extra="forbid", by_alias=True, by_name=False
+            )
+        except ValidationError:
+            raise
+        except FAULTS as error:
+            problem = PydanticCustomError("validator_failed", "a check of the tool failed on these arguments")
+            line: InitErrorDetails = {"type": problem, "loc": (), "input": None}
+            raise ValidationError.from_exception_data(self.name, [line]) from error
 
     def pin(self, args: Mapping[str, Json]) -> Mapping[str, Json]:
         """The arguments exactly as they will run: defaults filled in where they survive the round trip."""
         model = self.validate(args)
-        dumped: dict[str, Json] = json.loads(model.model_dump_json(by_alias=True))
         try:
+            dumped: dict[str, Json] = json.loads(model.model_dump_json(by_alias=True))
             return dumped if self.validate(dumped) == model else args
-        except ValidationError:
+        except FAULTS:
             return args
 
     def allows(self, channel: str) -> bool:
@@ -100,13 +115,29 @@ class ToolSpec:
         return type(self.tool).reconcile is not Tool.reconcile
 
     def output(self, result: Any) -> Json:
-        """The result as JSON, checked against `output_model` where there is one. Raises ValueError."""
-        adapter = _ANY if self.tool.output_model is None else TypeAdapter(self.tool.output_model)
-        value = result if self.tool.output_model is None else adapter.validate_python(result)
-        return json.loads(adapter.dump_json(value, by_alias=True))
+        """The result as JSON, checked against `output_model` where there is one; TypeError, ValueError."""
+        if isinstance(result, Iterator):
+            raise TypeError("an iterator is no result: it may never end")
+        value = self.results.validate_python(result) if self.results is not _ANY else result
+        return json.loads(self.results.dump_json(value, by_alias=True), parse_constant=_no_number)
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
 
 
 _ANY: TypeAdapter[Any] = TypeAdapter(Any)
+FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What validators and serializers of users' models raise when they trip over a value."""
 
 
 class ToolRegistry:
@@ -119,7 +150,7 @@ class ToolRegistry:
 
     def register(self, tool: Tool | type[Tool]) -> None:
         """Add one tool, as a class or an instance. Raises StartError that says what is wrong with it."""
-        spec = _spec(tool() if isinstance(tool, type) else tool)
+        spec = _spec(_made(tool) if isinstance(tool, type) else tool)
         if spec.name in self._specs:
             raise StartError(f"tool {spec.name!r} is registered twice")
         self._specs[spec.name] = spec
@@ -143,7 +174,18 @@ class ToolRegistry:
         return len(self._specs)
 
 
+def _made(tool: type[Tool]) -> Tool:
+    try:
+        return tool()
+    except TypeError as error:
+        raise StartError(
+            f"{tool.__name__}: it can't be made without arguments: register an instance"
+        ) from error
+
+
 def _spec(tool: Tool) -> ToolSpec:
+    if not isinstance(tool, Tool):
+        raise StartError(f"{type(tool).__name__} is not a Tool: derive it from llm_planner.Tool")
     name = getattr(tool, "name", None)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise StartError(f"{type(tool).__name__}: name {name!r} must match {_NAME.pattern}")
@@ -155,6 +197,9 @@ def _spec(tool: Tool) -> ToolSpec:
         raise StartError(f"tool {name!r}: input_model is missing; give it a pydantic BaseModel")
     if type(tool).run is Tool.run or not callable(tool.run):
         raise StartError(f"tool {name!r}: it has no run(self, args, ctx)")
+    wrong = next(_wrong_options(tool), None)
+    if wrong is not None:
+        raise StartError(f"tool {name!r}: {wrong}")
     return ToolSpec(
         tool=tool,
         name=name,
@@ -163,14 +208,57 @@ def _spec(tool: Tool) -> ToolSpec:
         write=tool.write is not False,
         schema=(schema := _schema(name, model)),
         schema_hash=hashlib.sha256(canonical(schema)).hexdigest(),
-        timeout_s=_seconds(name, tool.timeout_s),
+        timeout_s=tool.timeout_s,
+        results=_ANY if tool.output_model is None else _results(name, tool.output_model),
     )
 
 
-def _seconds(name: str, value: float | None) -> float | None:
-    if value is not None and not 0 < value <= 3600:
-        raise StartError(f"tool {name!r}: timeout_s must be above 0 and at most 3600 seconds")
-    return value
+def _wrong_options(tool: Tool) -> Iterator[str]:
+    """What is wrong with the optional attributes: a misspelt one must not open a door."""
+    if tool.title is not None and not (isinstance(tool.title, str) and tool.title.strip()):
+        yield "title is a text"
+    if not _between(tool.timeout_s, 0, LONGEST_CALL_S):
+        yield f"timeout_s must be above 0 and at most {LONGEST_CALL_S} seconds"
+    if type(tool.retries) is not int or not 0 <= tool.retries <= MOST_RETRIES:
+        yield f"retries is a whole number from 0 to {MOST_RETRIES}"
+    if not isinstance(tool.idempotent, bool):
+        yield "idempotent is True or False"
+    if not isinstance(tool.approver, str) or not tool.approver.strip():
+        yield "approver is 'user' or the name of an operator's role"
+    if tool.taint not in ("flag", "refuse"):
+        yield "taint is 'flag' or 'refuse'"
+    if not _between(tool.confirm_ttl_s, 0, LONGEST_WAIT_S):
+        yield f"confirm_ttl_s must be above 0 and at most {LONGEST_WAIT_S} seconds"
+    if not _names(tool.egress) or not (tool.channels is None or _names(tool.channels)):
+        yield "egress and channels are lists of names"
+    if not isinstance(tool.examples, Sequence) or not all(map(_is_example, tool.examples)):
+        yield "examples are pairs: what a user says, and the arguments"
+
+
+def _between(value: object, above: float, most: float) -> bool:
+    """Whether an optional number is within its bounds."""
+    return value is None or (type(value) in (int, float) and above < value <= most)  # type: ignore[operator]
+
+
+def _names(value: object) -> bool:
+    return (
+        isinstance(value, Sequence | Set)
+        and not isinstance(value, str)
+        and all(isinstance(n, str) and n for n in value)
+    )
+
+
+def _is_example(example: object) -> bool:
+    if not isinstance(example, Sequence) or isinstance(example, str) or len(example) != 2:
+        return False
+    return isinstance(example[0], str) and isinstance(example[1], Mapping)
+
+
+def _results(name: str, model: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(model)
+    except (PydanticUserError, NameError) as error:
+        raise StartError(f"tool {name!r}: output_model can't be used: {error}") from error
 
 
 def _schema(name: str, model: type[BaseModel]) -> dict[str, Json]:
@@ -179,6 +267,6 @@ def _schema(name: str, model: type[BaseModel]) -> dict[str, Json]:
         reduce_schema(schema)
     except UnsupportedSchema as error:
         raise StartError(f"tool {name!r}: {error}") from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, NameError) as error:
         raise StartError(f"tool {name!r}: input_model has no JSON Schema: {error}") from error
     return schema

@@ -14,7 +14,7 @@ from .storage.repositories import confirmations, sessions, turns
 from .storage.repositories.confirmations import ConfirmationRow
 from .turn.audit import Audit
 from .turn.inbox import Claimed, Inbox
-from .turn.orchestrator import AgentOrchestrator
+from .turn.orchestrator import MOST_ATTEMPTS, AgentOrchestrator
 from .turn.outbox import Deliveries
 from .turn.record import Lane
 from .turn.session import SessionLane
@@ -88,16 +88,19 @@ class Worker:
             return False
         except Exception:  # the worker loop: a fault of one turn must not end the others
             logger.exception("turn %s failed in attempt %s", lane.turn_id, lane.attempts)
+            if lane.attempts > MOST_ATTEMPTS:
+                return False  # giving up failed too: again when the lease has run out, not at once
             await self._let_go(lane)
             return True
         finally:
             del self._held[lane.session_id]
         self.waiters.closed(lane.turn_id, view)
-        return True
+        # What arrived since the claim notifies the engine itself; only what waited before it is known here.
+        return lane.seq + 1 < claimed.session.next_seq
 
     async def _let_go(self, lane: Lane) -> None:
         """Free the lane at once, so that the next attempt need not wait for the lease to end."""
-        await self._database.run(lambda conn: sessions.hold(conn, lane.session_id, lane.epoch, now(conn)))
+        await self._database.run(lambda conn: sessions.free(conn, lane.session_id, lane.epoch))
 
     async def renew(self) -> None:
         """Push the leases of the turns in progress into the future."""
@@ -114,7 +117,10 @@ class Worker:
         """Expire overdue confirmations, one transaction each; forget old message ids in small batches."""
         overdue = await self._database.read(lambda conn: confirmations.overdue(conn, now(conn), BATCH))
         for row in overdue:
-            await self._expire(row)
+            try:
+                await self._expire(row)
+            except LaneLost as lost:
+                logger.warning("confirmation %s: %s", row.id, lost)
         await self._database.run(lambda conn: turns.purge_inbox(conn, now(conn) - RETENTION, BATCH))
 
     async def _expire(self, row: ConfirmationRow) -> None:

@@ -78,6 +78,7 @@ class TestRender:
     def test_the_root_has_documented_keys(self) -> None:
         assert set(self.blueprint) <= ROOT_KEYS
 
+    @pytest.mark.covers("run.render")
     def test_there_is_one_web_service_one_worker_and_one_private_database(self) -> None:
         assert sorted(service["type"] for service in self.blueprint["services"]) == ["pserv", "web", "worker"]
         names = [service["name"] for service in self.blueprint["services"]]
@@ -175,6 +176,7 @@ class TestCompose:
             named = {volume.partition(":")[0] for volume in service["volumes"]}
             assert named <= set(self.document["volumes"])
 
+    @pytest.mark.covers("run.compose")
     def test_images_are_pinned_to_a_version(self) -> None:
         pulled = [service["image"] for service in self.services.values() if "build" not in service]
         assert len(pulled) == 2
@@ -282,6 +284,7 @@ class TestDockerfile:
         assert [rest for word, rest in last_stage if word == "RUN" and "pip" in rest] == []
         assert any("--require-hashes -r requirements.txt" in rest for rest in arguments("RUN"))
 
+    @pytest.mark.covers("run.container")
     def test_it_does_not_run_as_root(self) -> None:
         names = [word for word, _ in instructions()]
         assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", arguments("USER")[-1])

@@ -92,6 +92,7 @@ class TestPython:
 
 
 class TestPackages:
+    @pytest.mark.covers("run.dev-run")
     def test_a_fresh_clone_gets_an_environment_then_the_needed_packages_then_the_encoder(
         self, workspace: dev.Workspace, programs: Programs
     ) -> None:
@@ -283,6 +284,7 @@ class TestServers:
         ]
         assert dev.named_urls({}) == []
 
+    @pytest.mark.covers("run.dev-test")
     def test_servers_that_are_named_are_used_and_said(
         self, workspace: dev.Workspace, programs: Programs, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -301,6 +303,7 @@ class TestServers:
         assert out.count("THE MYSQL TESTS ARE SKIPPED\napt-get install it") == 2
         assert programs.environments[-1]["TEST_DB_URLS"] == ""
 
+    @pytest.mark.covers("run.dev-test")
     def test_in_ci_a_run_without_any_server_is_a_failure(
         self, workspace: dev.Workspace, programs: Programs, monkeypatch: pytest.MonkeyPatch
     ) -> None:

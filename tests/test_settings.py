@@ -1,6 +1,7 @@
 """Settings: a wrong value stops the start and names its variable; production refuses what is unsafe."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -374,6 +375,25 @@ async def test_the_example_copied_unchanged_starts_and_answers(tmp_path: Path) -
         ):
             assert answer.status == 200
             assert (await answer.json())["status"] == "answered"
+    finally:
+        process.terminate()
+        await process.communicate()
+
+
+@pytest.mark.covers("run.host-port")
+async def test_run_listens_where_host_and_port_say(tmp_path: Path) -> None:
+    import asyncio
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.2" if sys.platform == "linux" else "127.0.0.1", 0))
+        host, port = probe.getsockname()
+    environment = {**_clean_environment(), "PYTHONPATH": str(ROOT), "HOST": host, "PORT": str(port)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "llm_planner", "run",
+        cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert await asyncio.wait_for(_url_of(process), 60) == f"http://{host}:{port}"
     finally:
         process.terminate()
         await process.communicate()

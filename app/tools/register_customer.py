@@ -5,7 +5,7 @@ import secrets
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 from sqlalchemy import Connection, insert, select
 
 from llm_planner import Tool, ToolContext, ToolFailed
@@ -38,6 +38,14 @@ DONE = {
 class RegisterCustomerInput(BaseModel):
     name: str = Field(title="Name", description="Full name of the customer", min_length=1, max_length=200)
     email: str = Field(title="E-mail", description="E-mail address", pattern=EMAIL, max_length=254)
+
+    @field_validator("name")
+    @classmethod
+    def _no_letter(cls, name: str) -> str:
+        """It stands in a letter to somebody who may not have asked for one: one line, no address."""
+        if not name.isprintable() or set(name) & set(":/<>@"):
+            raise ValueError("a name has one line and none of : / < > @")
+        return name
 
 
 class RegisterCustomer(Tool):

@@ -109,7 +109,11 @@ class SqliteDatabase:
 
     def _engine(self, begin: str, size: int, clock: Clock) -> Engine:
         engine = create_engine(
-            self.url, pool_size=size, max_overflow=0, connect_args={"timeout": 15, "check_same_thread": False}
+            self.url,
+            pool_size=size,
+            max_overflow=0,
+            hide_parameters=True,  # a failing statement must not bring a user's text into the log
+            connect_args={"timeout": 15, "check_same_thread": False},
         )
 
         @event.listens_for(engine, "connect")
@@ -173,6 +177,7 @@ class MysqlDatabase:
         self._engine: AsyncEngine = create_async_engine(
             url.set(query=query),
             isolation_level="READ COMMITTED",
+            hide_parameters=True,
             pool_size=10,
             max_overflow=20,
             pool_timeout=15,

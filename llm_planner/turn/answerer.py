@@ -41,7 +41,7 @@ class Answerer:
 
     def _replaced(self, record: TurnRecord) -> list[ConfirmationRow]:
         """Pending rows that this turn's requests take the place of."""
-        tools = {row.tool for row in record.parked}
+        tools = {row.tool for row in record.parked if row.home_turn_id == record.lane.turn_id}
         return [row for row in record.pending if row.tool in tools]
 
     def _title(self, row: ConfirmationRow) -> str:
@@ -63,11 +63,11 @@ class Answerer:
         slots = {"language": LANGUAGE_NAMES[language(record.locale)]}
         shown = [{"tool": s.tool, "status": s.status, "result": s.result, "error": s.error} for s in steps]
         try:
-            answer = await models.write(record, slots, models.redact(record.message.text), shown)
+            answer = await models.write(record, slots, record.message.text, shown)
         except ModelError as error:
             record.note("answer_failed", reason=error.code)
             return None
-        return foreign(answer, self._registry.hosts)[:LONGEST]
+        return foreign(answer[:LONGEST], self._registry.hosts)
 
     def _line(self, record: TurnRecord, step: StepResult) -> str:
         spec = self._registry.get(step.tool)
@@ -78,9 +78,10 @@ class Answerer:
         locale = record.locale
         if step.status == "ok":
             told = self._guard.text(spec.tool.render, step.result, locale) if spec is not None else None
-            body = foreign(told if told is not None else tidy(step.result, locale), self._registry.hosts)[
-                :LONGEST
-            ]
+            if told is None:
+                silent = step.result is None and spec is not None and spec.write
+                told = "" if silent else tidy(step.result, locale)
+            body = foreign(told[:LONGEST], self._registry.hosts)
             return (
                 body
                 if spec is None or not spec.write

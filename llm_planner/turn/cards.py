@@ -1,12 +1,13 @@
 """The confirmation card: ours, exact, and nothing else looks like it (rule 3)."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from ..i18n import text
 from ..messages import Json
-from ..neutral import CARD_MARK, TOKEN_CLOSE, TOKEN_OPEN, plain, quoted
+from ..neutral import BULLET, CARD_MARK, TOKEN_CLOSE, TOKEN_OPEN, plain, quoted
 from ..storage.repositories.confirmations import ConfirmationRow
 from .provenance import from_tool
 
@@ -14,22 +15,26 @@ LONGEST = 6000
 """Characters. What can't be shown whole can't be approved."""
 
 
+_SIMPLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[_.-][A-Za-z0-9]+)*")
+
+
 def too_long(args: Mapping[str, Json]) -> bool:
-    return sum(len(plain(name)) + len(quoted(value)) + 4 for name, value in args.items()) > LONGEST
+    return sum(len(_argument(name, value)) for name, value in args.items()) > LONGEST
 
 
 def card(row: ConfirmationRow, title: str, locale: str, zone: ZoneInfo) -> str:
-    """The card of one parked write, with a placeholder where its token goes."""
+    """The card of one parked write, with a placeholder where its token goes: in its last lines, so that who
+    gets the card in parts has seen all of it when the token comes."""
     lines = [f"{CARD_MARK} {text('card_asks', locale)}: {title}"]
     if row.summary and row.summary != title:
-        lines.append(f"  {row.summary}")
+        lines.append(f"  {plain(row.summary)}")
     lines += _arguments(row, locale)
+    lines.append(text("card_expires", locale, when=clock_time(row.expires_at, zone)))
     if row.approver == "user":
         token = f"{TOKEN_OPEN}{row.id}{TOKEN_CLOSE}"
         lines += [text("card_confirm", locale, token=token), text("card_cancel", locale, token=token)]
     else:
         lines.append(text("card_decides", locale, role=plain(row.approver)))
-    lines.append(text("card_expires", locale, when=clock_time(row.expires_at, zone)))
     return "\n".join(lines)
 
 
@@ -42,10 +47,14 @@ def _arguments(row: ConfirmationRow, locale: str) -> list[str]:
         return [f"  {text('card_no_arguments', locale)}"]
     lines = []
     for name, value in row.args.items():
-        lines.append(f"  • {plain(name)}: {quoted(value)}")
+        lines.append(_argument(name, value))
         if from_tool(row.origins.get(name, "")):
             lines.append(f"    ({text('card_from_tool', locale)})")
     return lines
+
+
+def _argument(name: str, value: Json) -> str:
+    return f"  {BULLET} {name if _SIMPLE_NAME.fullmatch(name) else quoted(name)}: {quoted(value)}"
 
 
 def fill_tokens(reply: str, live: Mapping[str, str], locale: str) -> str:

@@ -1,6 +1,5 @@
 """The close: turn, reply, history, facts, parked writes, mail and audit, in one transaction or not at all."""
 
-import asyncio
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +10,8 @@ from ..storage.database import Database, now
 from ..storage.repositories import audit, confirmations, outbox, sessions, turns
 from ..storage.repositories.sessions import Release, SessionRow
 from ..storage.states import TurnState
-from .audit import Audit
+from .audit import TRIES, Audit
+from .inbox import to_row
 from .outbox import letters
 from .record import TurnRecord
 from .tokens import Tokens
@@ -28,14 +28,23 @@ class Closing:
     async def store_plan(self, record: TurnRecord) -> None:
         """Keep the checked plan before its first effect (rule 8). Raises LaneLost."""
         rounds = [round_.stored() for round_ in record.rounds]
-        kept = await self._database.run(lambda conn: turns.store_rounds(conn, record.lane.fence, rounds))
-        if not kept:
+        await self._database.run(lambda conn: self._store(conn, record, rounds))
+        record.mails.clear()
+
+    @staticmethod
+    def _store(conn: Connection, record: TurnRecord, rounds: list[dict[str, Any]]) -> None:
+        """A step's letters and facts are stored with its result: a resumed turn does not run it again."""
+        if not turns.store_rounds(conn, record.lane.fence, rounds):
             raise LaneLost("the session's lane was taken over")
+        if record.mails or record.facts:
+            moment = now(conn)
+            outbox.add(conn, letters(record, moment))
+            sessions.merge_facts(conn, record.lane.session_id, record.facts_at(moment))
 
     async def close(self, record: TurnRecord, reply: str) -> None:
-        """Store the end of the turn and free the lane. Cancellation does not cut it. Raises LaneLost."""
+        """Store the end of the turn and free the lane; a cancellation waits for it. Raises LaneLost."""
         record.note("replied", status=record.status, reason=record.code, parked=len(record.parked))
-        await asyncio.shield(self._database.run(lambda conn: self._close(conn, record, reply)))
+        await self._database.run(lambda conn: self._close(conn, record, reply))
 
     def _close(self, conn: Connection, record: TurnRecord, reply: str) -> None:
         moment, lane = now(conn), record.lane
@@ -43,6 +52,7 @@ class Closing:
         values = {
             "next_state": _state(record), "outcome": record.status, "why": record.code, "text": reply,
             "stored": [round_.stored() for round_ in record.rounds], "moment": moment,
+            "heard": {**to_row(record.message), "text": self._tokens.redact(record.message.text)},
         }  # fmt: skip
         if not turns.close(conn, lane.fence, values):
             raise LaneLost("the session's lane was taken over")
@@ -50,8 +60,9 @@ class Closing:
         turns.record_calls(conn, [{**call, "at": moment} for call in record.calls])
         for turn_id, rounds in record.home_rounds.items():
             turns.keep_rounds(conn, lane.session_id, turn_id, [round_.stored() for round_ in rounds])
-        for row in record.parked:
-            confirmations.supersede(conn, lane.session_id, lane.turn_id, row.tool, moment)
+        # Only a new request takes an older one's place: not an edit, nor a step that goes on after another.
+        for tool in {row.tool for row in record.parked if row.home_turn_id == lane.turn_id}:
+            confirmations.supersede(conn, lane.session_id, lane.turn_id, tool, moment)
         if record.parked:
             confirmations.park(conn, record.parked)
         outbox.add(conn, letters(record, moment))
@@ -59,12 +70,14 @@ class Closing:
     def _release(self, conn: Connection, record: TurnRecord, moment: datetime) -> None:
         """Free the lane and continue the audit chain, by compare-and-set on both."""
         seen = record.session
-        if not self._try_release(conn, record, seen, record.lane.epoch, moment):
+        for _ in range(TRIES):
+            if self._try_release(conn, record, seen, record.lane.epoch, moment):
+                return
             current = sessions.by_id(conn, seen.id)
             if current is None or current.epoch != record.lane.epoch:
                 raise LaneLost("the session's lane was taken over")
-            if not self._try_release(conn, record, current, current.epoch, moment):
-                raise LaneLost("the audit chain moved while this turn was closing")
+            seen = current
+        raise LaneLost("the audit chain moved on while this turn was closing")
 
     def _try_release(
         self, conn: Connection, record: TurnRecord, seen: SessionRow, epoch: int, moment: datetime
@@ -75,10 +88,7 @@ class Closing:
         left = Release(
             session_id=seen.id,
             epoch=epoch,
-            facts={
-                **seen.facts,
-                **{name: {**fact, "at": moment.isoformat()} for name, fact in record.facts.items()},
-            },
+            facts={**seen.facts, **record.facts_at(moment)},
             seen_seq=seen.audit_seq,
             seq=rows[-1].seq,
             head=rows[-1].hash,

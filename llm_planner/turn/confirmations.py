@@ -5,6 +5,7 @@ conditional UPDATE, and the journal's intent is written in the same transaction.
 """
 
 import hmac
+import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -25,6 +26,7 @@ from .guard import Guard
 from .record import TurnRecord
 from .tokens import Tokens
 
+logger = logging.getLogger("llm_planner.confirmations")
 WRONG_TRIES = 5
 LOCKED_FOR = timedelta(minutes=15)
 MARGIN = timedelta(seconds=30)
@@ -48,6 +50,8 @@ class Refused:
     code: str
     ended: int | None = None
     """How many pending rows ended because this was one wrong token too many."""
+    expired: ConfirmationRow | None = None
+    """The row whose time was found to be over by this try: that is terminal."""
 
 
 class Confirmations:
@@ -70,7 +74,9 @@ class Confirmations:
     def intact(self, row: ConfirmationRow, session: SessionRow) -> bool:
         """Whether the row still holds what was approved, and the tool still takes the same input."""
         spec = self._registry.get(row.tool)
-        if spec is None or not spec.write or spec.schema_hash != row.schema_hash:
+        if spec is None or not spec.write or not spec.allows(session.channel):
+            return False
+        if spec.schema_hash != row.schema_hash or spec.tool.approver != row.approver:
             return False
         made = self._keys.macs("approval", _bound(row, session))
         return any([hmac.compare_digest(mac.hex(), row.digest) for mac in made])
@@ -86,13 +92,11 @@ class Confirmations:
 
     def _claim(self, conn: Connection, record: TurnRecord, token: str | None) -> Claim | Refused:
         moment, lane = now(conn), record.lane
-        rows = confirmations.recent(conn, lane.session_id)
-        mine = next(
-            (row for row in rows if row.decided_turn_id == lane.turn_id and row.state == "claimed"), None
-        )
-        if mine is not None:
-            run = confirmations.run_of(conn, lane.session_id, mine.id)
-            return Claim(mine, run, fresh=False) if run is not None else Refused("token_unknown")
+        rows = confirmations.recent(conn, lane.session_id, lane.turn_id)
+        mine = next((row for row in rows if row.decided_turn_id == lane.turn_id), None)
+        run = confirmations.run_of(conn, lane.session_id, mine.id) if mine is not None else None
+        if mine is not None and run is not None:
+            return self._resumed(conn, record, mine, run)
         if token is None:
             return Refused("token_unknown")
         if not sessions.spend_try(conn, lane.session_id, lane.epoch, moment):
@@ -100,10 +104,22 @@ class Confirmations:
         row = next((row for row in rows if self.tokens.matches(token, row.id)), None)
         if row is None or row.approver != "user":
             return self._wrong(conn, record, moment)
-        sessions.set_tries(conn, lane.session_id, record.session.token_tries, None)
-        if row.state == ConfirmationState.EXPIRED or (row.state == "pending" and row.expires_at <= moment):
-            return Refused("token_expired")
-        return self._take(conn, record, row, moment, record.session.principal)
+        late = confirmations.expire(conn, row, moment) if row.expires_at <= moment else False
+        if late or row.state == ConfirmationState.EXPIRED:
+            taken: Claim | Refused = Refused("token_expired", expired=row if late else None)
+        else:
+            taken = self._take(conn, record, row, moment, record.session.principal)
+        tries = 0 if isinstance(taken, Claim) else record.session.token_tries
+        sessions.set_tries(conn, lane.session_id, tries, None)
+        return taken
+
+    @staticmethod
+    def _resumed(conn: Connection, record: TurnRecord, row: ConfirmationRow, run: RunRow) -> Claim:
+        """What an earlier attempt of this turn had taken, under a lease that outlives its call."""
+        until = max(run.deadline_at, now(conn)) + MARGIN
+        if not sessions.hold(conn, record.lane.session_id, record.lane.epoch, until):
+            raise LaneLost("the session's lane was taken over")
+        return Claim(row, run, fresh=False)
 
     def _locked(self, conn: Connection, record: TurnRecord) -> Refused:
         session = sessions.by_id(conn, record.lane.session_id)
@@ -126,7 +142,7 @@ class Confirmations:
         def transaction(conn: Connection) -> Claim | Refused:
             run = confirmations.run_of(conn, row.session_id, row.id)
             if run is not None and row.decided_turn_id == record.lane.turn_id:
-                return Claim(row, run, fresh=False)
+                return self._resumed(conn, record, row, run)
             return self._take(conn, record, row, now(conn), operator)
 
         return _noted(record, await self._database.run(transaction))
@@ -137,6 +153,7 @@ class Confirmations:
         """Decide one row and journal the intent to call, together (rules 1 and 7)."""
         spec, lane = self._registry.get(row.tool), record.lane
         if spec is None or not self.intact(row, record.session):
+            logger.warning("confirmation %s is refused: it, or its tool, is not what was approved", row.id)
             return Refused("token_used")
         claimed = Verdict(lane.session_id, row.id, ConfirmationState.CLAIMED, actor, lane.turn_id)
         if not confirmations.decide(conn, claimed, moment):
@@ -156,7 +173,6 @@ class Confirmations:
             moment,
         )
         confirmations.intend(conn, run)
-        sessions.set_tries(conn, lane.session_id, 0, None)
         told = {"confirmation": row.id, "tool": row.tool, "args": row.args, "origins": row.origins}
         event = AuditEvent("confirmation_claimed", actor, told, lane.turn_id)
         self._audit.append(conn, lane.session_id, [*record.events, event], moment)
@@ -176,7 +192,7 @@ class Confirmations:
             raise LaneLost("the session's lane was taken over")
         done: list[ConfirmationRow] = []
         late: list[ConfirmationRow] = []
-        for row in confirmations.recent(conn, lane.session_id):
+        for row in confirmations.recent(conn, lane.session_id, lane.turn_id):
             earlier_try = row.state == ConfirmationState.CANCELLED and row.decided_turn_id == lane.turn_id
             live = row.state == ConfirmationState.PENDING and row.expires_at > moment
             if not (earlier_try or live if token is None else self.tokens.matches(token, row.id)):
@@ -193,7 +209,10 @@ def _noted(record: TurnRecord, found: Claim | Refused) -> Claim | Refused:
     if isinstance(found, Claim) and found.fresh:
         record.events.clear()
     if isinstance(found, Refused) and found.ended is not None:
+        record.pending = tuple(row for row in record.pending if row.approver != "user")
         record.note("confirmations_locked", record.session.principal, expired=found.ended)
+    if isinstance(found, Refused) and found.expired is not None:
+        record.note("confirmation_expired", confirmation=found.expired.id, tool=found.expired.tool)
     return found
 
 

@@ -61,6 +61,10 @@ class Decisions:
             record.is_verb = await self._cancel(record, verb)
         return record.is_verb
 
+    async def abandon(self, record: TurnRecord) -> None:
+        """The turn is given up: leave no call of it without an outcome."""
+        await self._journal.abandon(record)
+
     async def _confirm(self, record: TurnRecord, verb: Verb) -> None:
         claim = await self._gate.claim(record, verb.token)
         if isinstance(claim, Refused):

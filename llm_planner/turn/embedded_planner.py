@@ -5,6 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
+from pydantic import ValidationError
+
 from ..embedded import EmbeddedCore, Proposal, ToolCard
 from ..errors import PlanRejected, StartError
 from ..tools import ToolRegistry, ToolSpec
@@ -23,7 +25,9 @@ class EmbeddedPlanner:
 
     def __init__(self, registry: ToolRegistry, tokens: Tokens, today: Callable[[], date]) -> None:
         if not len(registry):
-            raise StartError("the embedded planner needs at least one tool; register one, or configure a model")
+            raise StartError(
+                "the embedded planner needs at least one tool; register one, or configure a model"
+            )
         self._tokens = tokens
         self._today = today
         self._registry = registry
@@ -37,8 +41,9 @@ class EmbeddedPlanner:
         proposal = await loop.run_in_executor(self._thread, self._propose, text, record.locale, recent)
         try:
             return Planned(check(_output(proposal), rules))
-        except PlanRejected as error:
-            record.note("plan_failed", "embedded", reason="no_plan", problems=error.problems)
+        except (PlanRejected, ValidationError) as error:
+            problems = error.problems if isinstance(error, PlanRejected) else [error.title]
+            record.note("plan_failed", "embedded", reason="no_plan", problems=problems)
             return Planned(None, "no_plan")
 
     async def warm(self) -> None:
@@ -56,7 +61,9 @@ class EmbeddedPlanner:
 
 def _card(spec: ToolSpec) -> ToolCard:
     examples = tuple((said, dict(args)) for said, args in spec.tool.examples)
-    return ToolCard(name=spec.name, description=spec.description, schema=spec.schema, examples=examples, title=spec.title)
+    return ToolCard(
+        name=spec.name, description=spec.description, schema=spec.schema, examples=examples, title=spec.title
+    )
 
 
 def _output(proposal: Proposal) -> PlannerOutput:

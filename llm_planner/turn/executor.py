@@ -1,4 +1,4 @@
-"""The executor: runs the steps of a checked plan, each as soon as what it needs is there; writes are set aside.
+"""The executor: runs the steps of a checked plan, each as soon as it can; writes are set aside.
 
 A write never runs here. It comes back as `awaiting_confirmation` with the exact arguments to park, and what
 depends on it stays `blocked` until it has been confirmed and done.

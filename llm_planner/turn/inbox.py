@@ -126,8 +126,7 @@ class Inbox:
             return None
         if not sessions.take(conn, session, moment + timedelta(seconds=self._limits.lease_s)):
             return None
-        # Turns of a session close in order, so the oldest open one has this number.
-        turn = turns.numbered(conn, session_id, session.next_seq - session.open_turns)
+        turn = turns.numbered(conn, session_id, session.oldest_seq)
         if turn is None:
             raise LaneLost(f"session {session_id}: its oldest open turn is missing")
         turns.start(conn, session_id, turn.id, session.epoch + 1)

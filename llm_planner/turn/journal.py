@@ -8,6 +8,7 @@ the same key where the tool is `idempotent`, or a person decides.
 import asyncio
 from datetime import timedelta
 
+from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from ..errors import LaneLost
@@ -44,8 +45,8 @@ class Journal:
         """Call once, or find out what an earlier attempt's call did. The outcome is stored on return."""
         if claim.run.state != RunState.INTENT:
             return _told(claim, claim.run.state, claim.run.result, claim.run.error)
-        spec = self._registry.get(claim.row.tool)
-        if spec is None or not self._gate.intact(claim.row, record.session):
+        spec = self._unchanged(record, claim)
+        if spec is None:
             outcome = Outcome("failed", error="the tool is gone or has changed") if claim.fresh else UNKNOWN
         elif claim.fresh:
             outcome = await self._executor.write(
@@ -57,6 +58,23 @@ class Journal:
             await self._until_deadline(claim)
             outcome = await self._recover(spec, record, claim)
         return await self._settle(record, claim, outcome)
+
+    async def abandon(self, record: TurnRecord) -> None:
+        """This turn is given up: a call that it had begun ends as unknown, for a person to settle."""
+        for claim in await self._database.read(lambda conn: _begun(conn, record)):
+            await self._until_deadline(claim)
+            await self._settle(record, claim, UNKNOWN)
+
+    def _unchanged(self, record: TurnRecord, claim: Claim) -> ToolSpec | None:
+        """The tool, if row and tool are what was approved, and the tool still takes these arguments."""
+        spec = self._registry.get(claim.row.tool)
+        if spec is None or not self._gate.intact(claim.row, record.session):
+            return None
+        try:
+            spec.validate(claim.row.args)
+        except ValidationError:
+            return None
+        return spec
 
     async def _until_deadline(self, claim: Claim) -> None:
         """The first call may still be running somewhere until its own limit is over."""
@@ -122,9 +140,18 @@ class Journal:
             conn, lane.session_id, claim.row.id, ended.get(RunState(entry.state), ConfirmationState.UNKNOWN)
         )
         outbox.add(conn, letters(record, moment))
-        if record.facts:
-            sessions.set_facts(conn, lane.session_id, {**record.session.facts, **record.facts})
         self._audit.append(conn, lane.session_id, events, moment)
+        sessions.merge_facts(conn, lane.session_id, record.facts_at(moment))
+
+
+def _begun(conn: Connection, record: TurnRecord) -> list[Claim]:
+    """The calls of this turn whose outcome nobody wrote down."""
+    lane, claims = record.lane, list[Claim]()
+    for run in confirmations.runs_of_turn(conn, lane.session_id, lane.turn_id):
+        row = confirmations.get(conn, lane.session_id, run.confirmation_id)
+        if row is not None and run.state == RunState.INTENT:
+            claims.append(Claim(row, run, fresh=False))
+    return claims
 
 
 def _told(claim: Claim, state: str, result: object, error: str | None, ms: int = 0) -> StepResult:

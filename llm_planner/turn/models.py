@@ -52,6 +52,17 @@ class Models:
         """Text without confirmation tokens, for a prompt."""
         return self._tokens.redact(text)
 
+    def data(self, value: Json) -> str:
+        """Foreign data for a prompt: no token of ours in it, and no tag that could be closed or opened."""
+        return _as_data(self._cleaned(value))
+
+    def _cleaned(self, value: Json) -> Json:
+        if isinstance(value, Mapping):
+            return {self.redact(str(name)): self._cleaned(item) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._cleaned(item) for item in value]
+        return self.redact(value) if isinstance(value, str) else value
+
     async def call(self, record: TurnRecord, purpose: str, prompt: Prompt, request: ChatRequest) -> ChatReply:
         """One call, reserved before and recorded after. Raises ModelError; OverBudget without calling."""
         await self._database.run(lambda conn: self._reserve(conn, record))
@@ -71,7 +82,7 @@ class Models:
     ) -> str:
         """The answerer's call: results in, prose out."""
         system = self._prompt.render(**slots)
-        user = f"<data>\n{as_data(question)}\n</data>\n<data>\n{as_data(results)}\n</data>"
+        user = f"<data>\n{self.data(question)}\n</data>\n<data>\n{self.data(results)}\n</data>"
         messages = (ChatMessage("system", system), ChatMessage("user", user))
         reply = await self.call(record, "answer", self._prompt, ChatRequest(messages, mode="text"))
         return reply.text
@@ -120,8 +131,7 @@ class Models:
         )
 
 
-def as_data(value: Json) -> str:
-    """Foreign text for a prompt: JSON in which no tag can be closed or opened."""
+def _as_data(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").replace(">", "\\u003e")
 
 

@@ -6,6 +6,7 @@ from .answerer import Answerer
 from .closing import Closing
 from .decisions import Decisions
 from .inbox import Claimed
+from .record import TurnRecord
 from .rounds import Planning
 from .session import SessionLane
 from .view import Views
@@ -31,9 +32,17 @@ class AgentOrchestrator:
         """Everything that happens to one message. Raises LaneLost when another worker took over."""
         record = await self._sessions.open(claimed)
         if record.lane.attempts > MOST_ATTEMPTS:
-            record.end("failed", "gave_up", text("gave_up", record.locale))
-        elif not await self._decisions.obey(record):
+            return await self._give_up(record)
+        if not await self._decisions.obey(record):
             await self._planning.run(record)
         reply = await self._answerer.answer(record)
+        await self._closing.close(record, reply)
+        return self._views.of_record(record, reply)
+
+    async def _give_up(self, record: TurnRecord) -> TurnView:
+        """One fixed sentence, and as few stages as possible: any of the others may be what failed."""
+        await self._decisions.abandon(record)
+        reply = text("gave_up", record.locale)
+        record.end("failed", "gave_up", reply)
         await self._closing.close(record, reply)
         return self._views.of_record(record, reply)

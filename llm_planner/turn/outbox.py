@@ -93,16 +93,16 @@ class Deliveries:
         until = timedelta(seconds=2 * ATTEMPT_S)
         if not await self._database.run(lambda conn: outbox.claim(conn, row, now(conn) + until)):
             return False
+        (fault,) = await asyncio.gather(self._attempt(row), return_exceptions=True)
         state, pause, error = OutboxState.DELIVERED, 0.0, None
-        try:
-            async with asyncio.timeout(ATTEMPT_S):
-                await self._couriers[row.kind].deliver(row)
-        except Refused as refused:
-            last = refused.final or row.attempts + 1 >= ATTEMPTS
-            state, error = OutboxState.DEAD if last else OutboxState.RETRYING, str(refused)
+        if isinstance(fault, Refused):
+            last = fault.final or row.attempts + 1 >= ATTEMPTS
+            state, error = OutboxState.DEAD if last else OutboxState.RETRYING, str(fault)
             pause = 0.0 if last else backoff(row.attempts)
-        except (Ambiguous, TimeoutError) as ambiguous:
-            state, error = OutboxState.UNKNOWN, str(ambiguous) or "no answer in time"
+        elif fault is not None:
+            # Whatever else a courier raises says nothing about what arrived.
+            told = str(fault) if isinstance(fault, Ambiguous) else f"it ended in {type(fault).__name__}"
+            state, error = OutboxState.UNKNOWN, told
         if error is not None:
             logger.warning("delivery %s (%s): %s: %s", row.id, row.kind, state, error)
         later = timedelta(seconds=pause)
@@ -112,6 +112,10 @@ class Deliveries:
             )
         )
         return True
+
+    async def _attempt(self, row: OutboxRow) -> None:
+        async with asyncio.timeout(ATTEMPT_S):
+            await self._couriers[row.kind].deliver(row)
 
 
 def backoff(attempts: int) -> float:

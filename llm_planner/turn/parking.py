@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from ..errors import InvalidRequest
 from ..i18n import text
 from ..ids import new_id
 from ..neutral import plain
@@ -43,7 +44,8 @@ class Parking:
                 step = StepResult(item.step.id, item.step.spec.name, "error", error=why)
                 round_.results[item.step.id] = step
                 record.note("write_refused", step=item.step.id, tool=step.tool, reason=code)
-                record.end("refused", code)
+                if record.executed is None:
+                    record.end("refused", code)
                 continue
             row = self._row(record, round_, item, moment)
             record.parked.append(row)
@@ -97,9 +99,12 @@ class Parking:
     ) -> None:
         """A new row in place of `old`, with an operator's arguments; only what changed is theirs.
 
-        Raises pydantic's ValidationError for arguments that the tool does not take.
+        Raises pydantic's ValidationError for arguments that the tool does not take, InvalidRequest for those
+        that no card can show.
         """
         pinned = spec.pin(args)
+        if too_long(pinned):
+            raise InvalidRequest("these arguments are too long to be shown whole")
         origins = {
             name: old.origins.get(name, "plan") if old.args.get(name) == value else "operator"
             for name, value in pinned.items()
@@ -119,6 +124,10 @@ class Parking:
             created_at=moment,
             expires_at=moment + ttl,
             edited_by=editor,
+            decided_at=None,
+            decided_by=None,
+            decided_turn_id=None,
+            reason=None,
         )
         record.parked.append(self._gate.sealed(row, record.session))
 

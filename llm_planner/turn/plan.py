@@ -1,10 +1,12 @@
 """The plan: its strict shape, and the check of a whole plan before its first step runs."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic_core import ErrorDetails
 
 from ..errors import PlanRejected
 from ..messages import Json
@@ -12,6 +14,8 @@ from ..tools import ToolRegistry, ToolSpec
 
 REFERENCE = frozenset(["$step", "pointer"])
 DEEPEST = 24
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
+_WRONG_ESCAPE = re.compile(r"~(?![01])")
 
 
 class PlannedCall(BaseModel):
@@ -96,6 +100,8 @@ def _check_step(call: PlannedCall, ids: frozenset[str], rules: Rules) -> tuple[C
     spec = rules.registry.get(call.tool)
     if spec is None or not spec.allows(rules.channel):
         return None, [f"step {call.id!r}: there is no tool {call.tool!r}"]
+    if "$step" in call.args:
+        return None, [f"step {call.id!r}: a reference stands for one value, not for all arguments"]
     try:
         references = tuple(_references(call.args, ()))
     except PlanRejected as error:
@@ -139,13 +145,33 @@ def _argument_problems(
         return [
             f"{'.'.join(map(str, item['loc'])) or 'args'}: {item['msg']}"
             for item in error.errors(include_input=False, include_url=False)
-            if not any(_touches(item["loc"], reference.path) for reference in references)
+            if not any(_touches(item, reference.path, args) for reference in references)
         ]
     return []
 
 
-def _touches(loc: tuple[str | int, ...], path: tuple[str | int, ...]) -> bool:
-    return loc[: len(path)] == path
+def _touches(problem: ErrorDetails, path: tuple[str | int, ...], args: Mapping[str, Json]) -> bool:
+    """Whether a problem may be there only because a reference stands at `path`.
+
+    Inside a union pydantic puts the name of a branch into `loc`, and each branch has its own errors: what
+    they are worth shows when the value is there.
+    """
+    loc = problem["loc"]
+    return loc[: len(path)] == path or (loc[:1] == path[:1] and _in_union(problem, args))
+
+
+def _in_union(problem: ErrorDetails, args: Mapping[str, Json]) -> bool:
+    value: Json = args
+    for place, part in enumerate(problem["loc"], start=1):
+        inside = (
+            part in value
+            if isinstance(value, Mapping)
+            else isinstance(value, list) and part in range(len(value))
+        )
+        if not inside:
+            return place < len(problem["loc"]) or problem["type"] != "missing"
+        value = value[part]
+    return False
 
 
 def _ordered(steps: Sequence[CheckedStep], earlier: frozenset[str]) -> tuple[CheckedStep, ...]:
@@ -183,14 +209,14 @@ def _filled(value: Json, results: Mapping[str, Json]) -> Json:
 
 def point(document: Json, pointer: str) -> Json:
     """The value at an RFC 6901 JSON Pointer. Raises BadPointer."""
+    if (pointer and pointer[0] != "/") or _WRONG_ESCAPE.search(pointer):
+        raise BadPointer(f"{pointer[:100]!r} is no JSON pointer")
     for part in pointer.split("/")[1:]:
         name = part.replace("~1", "/").replace("~0", "~")
         if isinstance(document, Mapping) and name in document:
             document = document[name]
-        elif isinstance(document, list) and name.isascii() and name.isdigit() and str(int(name)) == name:
-            if int(name) >= len(document):
-                raise BadPointer(f"{pointer!r} points at nothing")
+        elif isinstance(document, list) and _INDEX.fullmatch(name) and int(name) < len(document):
             document = document[int(name)]
         else:
-            raise BadPointer(f"{pointer!r} points at nothing")
+            raise BadPointer(f"{pointer[:100]!r} points at nothing")
     return document

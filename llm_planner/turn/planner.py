@@ -25,7 +25,7 @@ from ..messages import Json
 from ..prompts import Prompt
 from ..tools import ToolRegistry, ToolSpec
 from .answerer import LANGUAGE_NAMES
-from .models import Models, as_data, with_messages
+from .models import Models, with_messages
 from .plan import CheckedPlan, PlannerOutput, Rules, check
 from .record import TurnRecord
 
@@ -103,8 +103,8 @@ class ModelPlanner:
             record.note("plan_rejected", "model", attempt=attempt + 1, problems=problems)
             request = with_messages(
                 request,
-                ChatMessage("assistant", reply.text[:QUOTED] or "(empty)"),
-                ChatMessage("user", _complaint(problems)),
+                ChatMessage("assistant", self._models.redact(reply.text[:QUOTED]) or "(empty)"),
+                ChatMessage("user", self._models.redact(_complaint(problems))),
             )
         return self._failed(record, "no_plan", problems)
 
@@ -126,9 +126,9 @@ class ModelPlanner:
             try:
                 return await self._models.call(record, "plan", self._prompt, sent)
             except ModelRefusedMode:
-                if len(self._modes) == 1:
-                    raise
                 if self._modes[0] == mode:
+                    if len(self._modes) == 1:
+                        raise
                     self._modes.pop(0)
 
     def _read(self, text: str) -> PlannerOutput:
@@ -174,7 +174,7 @@ class ModelPlanner:
                 }
                 for step in record.steps
             ]
-        return f"<data>\n{self._models.redact(as_data(known))}\n</data>\n\n{self._models.redact(record.message.text)}"
+        return f"<data>\n{self._models.data(known)}\n</data>\n\n{self._models.redact(record.message.text)}"
 
     def _make_system(self, channel: str, tongue: str) -> str:
         tools = "\n".join(

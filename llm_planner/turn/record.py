@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from ..context import Caller, Mail
@@ -117,12 +118,16 @@ class TurnRecord:
         """The results of all rounds, in the order of the plans."""
         return tuple(result for round_ in self.rounds for result in round_.results.values())
 
+    def facts_at(self, moment: datetime) -> dict[str, dict[str, Json]]:
+        """The facts of this turn, as the session keeps them."""
+        return {name: {**fact, "at": moment.isoformat()} for name, fact in self.facts.items()}
+
     def note(self, kind: str, actor: str = "system", **payload: Json) -> None:
         """Remember an audit event; it is chained and stored by the next transaction of this turn."""
         self.events.append(AuditEvent(kind, actor, payload, self.lane.turn_id))
 
     def end(self, status: TurnStatus, code: str | None = None, said: str | None = None) -> None:
-        """Set how this turn ends, unless it has something to say already."""
+        """Set how this turn ends, and what it says about it; the last call counts."""
         self.status, self.code = status, code
         if said is not None:
             self.said = said

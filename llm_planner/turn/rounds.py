@@ -19,8 +19,8 @@ class Planning:
     """The part of a turn in which something is planned and read."""
 
     def __init__(
-        self, planner: Planner, registry: ToolRegistry, closing: Closing, executor: Executor, parking: Parking,
-        limits: tuple[int, int],
+        self, planner: Planner, registry: ToolRegistry, closing: Closing, executor: Executor,
+        parking: Parking, limits: tuple[int, int],
     ) -> None:  # fmt: skip
         """`limits` are (rounds, steps a plan)."""
         self._planner = planner

@@ -8,12 +8,13 @@ from sqlalchemy import Connection
 from ..errors import Conflict, Forbidden, InvalidRequest, LaneLost, RequestError
 from ..i18n import text
 from ..messages import Decision
+from ..neutral import plain
 from ..storage.database import Database, now
-from ..storage.repositories import confirmations
+from ..storage.repositories import confirmations, sessions
 from ..storage.repositories.confirmations import ConfirmationRow, Verdict
 from ..storage.states import ConfirmationState
 from ..tools import ToolRegistry
-from .confirmations import Claim, Confirmations, Refused
+from .confirmations import MARGIN, Claim, Confirmations, Refused
 from .parking import Parking
 from .record import TurnRecord
 
@@ -39,8 +40,14 @@ def may_decide(row: ConfirmationRow, decision: Decision, principal: str) -> None
         raise Forbidden("only its own user can confirm this; it may be rejected or edited", code="user_only")
     if row.approver not in roles:
         raise Forbidden(f"this needs the role {row.approver}")
-    if decision.operator in (principal, row.edited_by):
+    if decision.operator in (*_names_of(principal), row.edited_by):
         raise Forbidden("who asked for it, or edited it last, can't approve it", code="own_request")
+
+
+def _names_of(principal: str) -> frozenset[str]:
+    """The names a person may go by: `jwt:anne` and `backend/anne` are anne, who may also be an operator."""
+    inner = principal.partition(":")[2] or principal
+    return frozenset([principal, inner, inner.partition("/")[2] or inner])
 
 
 class Rulings:
@@ -86,7 +93,7 @@ class Rulings:
             record.lane.turn_id,
             decision.reason,
         )
-        await self._database.run(lambda conn: self._end(conn, row, verdict))
+        await self._database.run(lambda conn: self._end(conn, record, row, verdict))
         record.pending = tuple(other for other in record.pending if other.id != row.id)
         record.note(
             f"confirmation_{_PAST[decision.decision]}", decision.operator, confirmation=row.id, tool=row.tool
@@ -94,7 +101,7 @@ class Rulings:
         if decision.decision == "edit":
             record.end("needs_confirmation", None, text("operator_edited", record.locale, what=row.summary))
         else:
-            why = f": {decision.reason}" if decision.reason else ""
+            why = f": {plain(decision.reason)}" if decision.reason else ""
             record.end(
                 "cancelled", "rejected", text("operator_rejected", record.locale, what=row.summary, why=why)
             )
@@ -126,8 +133,11 @@ class Rulings:
             raise InvalidRequest(f"the tool does not take these arguments: {_first(error)}") from error
 
     @staticmethod
-    def _end(conn: Connection, row: ConfirmationRow, verdict: Verdict) -> None:
-        decided = confirmations.decide(conn, verdict, now(conn))
+    def _end(conn: Connection, record: TurnRecord, row: ConfirmationRow, verdict: Verdict) -> None:
+        moment, lane = now(conn), record.lane
+        if not sessions.hold(conn, lane.session_id, lane.epoch, moment + MARGIN):
+            raise LaneLost("the session's lane was taken over")
+        decided = confirmations.decide(conn, verdict, moment)
         if not decided and row.decided_turn_id != verdict.turn_id:
             raise LaneLost("it was decided by somebody else meanwhile")
 

@@ -42,7 +42,7 @@ class SessionLane:
     def _renew(self, conn: Connection, lanes: Iterable[Lane]) -> None:
         until = now(conn) + self._lease
         for lane in lanes:
-            sessions.hold(conn, lane.session_id, lane.epoch, until)
+            sessions.renew(conn, lane.session_id, lane.epoch, until)
 
 
 def _pending(conn: Connection, session_id: str) -> tuple[confirmations.ConfirmationRow, ...]:

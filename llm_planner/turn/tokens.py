@@ -19,7 +19,11 @@ _BODY: Final = 5
 _FOLD: Final = str.maketrans(
     {"I": "1", "L": "1", "O": "0", "-": None, " ": None, "\u2010": None, "\u2011": None}
 )
-_CANDIDATE = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z](?:[-\u2010\u2011]?[0-9A-Za-z]){7}(?![0-9A-Za-z])")
+_BETWEEN: Final = r"[\s\-\u00ad\u200b-\u200f\u2010-\u2015\u2060-\u2064\u2212\ufeff]{0,3}"
+_CANDIDATE = re.compile(rf"(?<![^\W_])(?=([^\W_](?:{_BETWEEN}[^\W_]){{7}})(?![^\W_]))")
+"""Every place where eight letters or digits stand, with what a person may type between them."""
+_GLUED = re.compile(r"(?<![^\W_])[^\W_]{9,20}(?![^\W_])")
+"""Words in which a token may be stuck: a letter too many, no space behind the verb."""
 
 
 def _letters(digest: bytes, count: int) -> str:
@@ -53,13 +57,35 @@ class Tokens:
 
     def redact(self, text: str) -> str:
         """The text with every token of ours blacked out, before a model, a log or a trace sees it."""
-        return _CANDIDATE.sub(lambda found: "████" if self.ours(fold(found.group())) else found.group(), text)
+        text = _GLUED.sub(lambda found: "████" if self._holds_one(found.group()) else found.group(), text)
+        out, done = [], 0
+        for found in _CANDIDATE.finditer(text):
+            start, end = found.span(1)
+            if start >= done and self._is_token(found.group(1)):
+                out += [text[done:start], "████"]
+                done = end
+        return "".join([*out, text[done:]])
+
+    def _holds_one(self, word: str) -> bool:
+        parts = (word[place : place + LENGTH] for place in range(len(word) - LENGTH + 1))
+        return any(_coded(part) and self.ours(fold(part)) for part in parts)
+
+    def _is_token(self, written: str) -> bool:
+        """Ordinary words in a row are no token, whatever their check says by chance."""
+        code = "".join(char for char in written if char.isalnum())
+        one_word = len(code) == len(written)
+        return (one_word or _coded(code)) and self.ours(fold(code))
 
     @staticmethod
     def _under(key: bytes, confirmation_id: str) -> str:
         digest = hmac.digest(key, b"token:" + confirmation_id.encode(), hashlib.sha256)
         body = _letters(digest, _BODY)
         return body + _check(key, body).decode()
+
+
+def _coded(word: str) -> bool:
+    """Whether letters and digits stand together as in no ordinary word."""
+    return word.isupper() or any(map(str.isdigit, word))
 
 
 def _check(key: bytes, body: str) -> bytes:

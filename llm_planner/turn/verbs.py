@@ -1,14 +1,18 @@
-"""The user's verbs: `confirm <token>`, `cancel [<token>]`, `pending`, matched before any model sees the text."""
+"""The user's verbs: `confirm <token>`, `cancel [<token>]`, `pending`, matched before any model sees it."""
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from ..neutral import bare_word, hidden
 from .tokens import ALPHABET, LENGTH, fold
 
 _CONFIRM: Final = frozenset(["confirm", "confirmar"])
 _CANCEL: Final = frozenset(["cancel", "cancelar"])
 _PENDING: Final = frozenset(["pending", "pendientes", "pendentes"])
+_FIRST = re.compile(r"(?:[^\W_][\u0300-\u036f]*)+")
+_GROUPED = re.compile(r"[^\W_]+(?:[\s\-\u2010-\u2015\u2212]+[^\W_]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +28,11 @@ def parse(text: str) -> Verb | None:
 
     A message whose first word is confirm or confirmar is always a verb, whatever follows.
     """
-    words = _bare(text).split(" ", 1)
-    first, rest = _plain_word(words[0]), words[1] if len(words) > 1 else ""
+    said = _trimmed(unicodedata.normalize("NFKC", _shown(text)))
+    word = _FIRST.match(said)
+    if word is None:
+        return None
+    first, rest = bare_word(word.group()), _trimmed(said[word.end() :])
     token = _token(rest)
     if first in _CONFIRM:
         return Verb("confirm", token)
@@ -36,24 +43,22 @@ def parse(text: str) -> Verb | None:
     return None
 
 
-def _bare(text: str) -> str:
-    """NFKC, one space between words, quotes and punctuation off both ends, hidden characters gone."""
-    text = unicodedata.normalize("NFKC", text)
-    shown = "".join(char for char in text if unicodedata.category(char) not in ("Cf", "Cc") or char.isspace())
-    start, end = 0, len(shown)
-    while start < end and not shown[start].isalnum():
+def _shown(text: str) -> str:
+    return "".join(char for char in text if char.isspace() or not hidden(char))
+
+
+def _trimmed(text: str) -> str:
+    """Quotes, punctuation and spaces off both ends."""
+    start, end = 0, len(text)
+    while start < end and not text[start].isalnum():
         start += 1
-    while end > start and not shown[end - 1].isalnum():
+    while end > start and not text[end - 1].isalnum():
         end -= 1
-    return " ".join(shown[start:end].split())
-
-
-def _plain_word(word: str) -> str:
-    """Lower case, no accents, and without punctuation that clings to it (`confirmar:`)."""
-    letters = unicodedata.normalize("NFKD", word.casefold())
-    return "".join(char for char in letters if char.isalnum())
+    return text[start:end]
 
 
 def _token(rest: str) -> str | None:
-    folded = fold("".join(char for char in rest if char.isalnum() or char in " -"))
+    if _GROUPED.fullmatch(rest) is None:
+        return None
+    folded = fold("".join(char for char in rest if char.isalnum()))
     return folded if len(folded) == LENGTH and all(char in ALPHABET for char in folded) else None

@@ -301,11 +301,13 @@ def extend(conn: Connection, run: RunRow, turn_id: str, deadline: datetime) -> b
     return conn.execute(_EXTEND, values).rowcount == 1
 
 
-def page(conn: Connection, state: str | None, after: str | None, limit: int) -> tuple[ConfirmationRow, ...]:
-    """Parked writes of all sessions, newest first."""
+def page(
+    conn: Connection, where: Mapping[str, str], after: str | None, limit: int
+) -> tuple[ConfirmationRow, ...]:
+    """Parked writes of all sessions, newest first; `where` filters by state or approver."""
     query = select(pending_confirmations).order_by(_c.id.desc()).limit(limit)
-    if state is not None:
-        query = query.where(_c.state == state)
+    for name, value in where.items():
+        query = query.where(_c[name] == value)
     if after is not None:
         query = query.where(_c.id < after)
     return _rows(conn.execute(query).all())

@@ -66,7 +66,7 @@ _CLOSE = (
     .where(*_MINE)
     .values(
         state=bindparam("next_state"), status=bindparam("outcome"), code=bindparam("why"), reply=bindparam("text"),
-        rounds=bindparam("stored"), finished_at=bindparam("moment"),
+        rounds=bindparam("stored"), inbound=bindparam("heard"), finished_at=bindparam("moment"),
     )
 )  # fmt: skip
 _KEEP = (
@@ -132,7 +132,7 @@ def store_rounds(conn: Connection, mine: tuple[str, str, int], rounds: Sequence[
 
 
 def close(conn: Connection, mine: tuple[str, str, int], values: Mapping[str, Any]) -> bool:
-    """Write the end of a turn: next_state, outcome, why, text, stored, moment. False: the lane is lost."""
+    """Write the end of a turn: next_state, outcome, why, text, stored, heard, moment. False: the lane is lost."""
     session, turn, epoch = mine
     return conn.execute(_CLOSE, {"session": session, "turn": turn, "held": epoch, **values}).rowcount == 1
 

@@ -1,0 +1,1 @@
+"""The hostile model, the hostile user and the hostile tool."""

@@ -1,0 +1,86 @@
+"""Provenance: whose words an argument is made of."""
+
+import time
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from llm_planner.tools import ToolRegistry
+from llm_planner.turn.plan import PlannedCall, PlannerOutput, Rules, check
+from llm_planner.turn.provenance import from_tool, origins
+
+from .hostile.doubles import Pay
+
+
+class Free(BaseModel):
+    value: Any = None
+    labels: dict[str, Any] = {}
+
+
+class Anything(Pay):
+    name = "anything"
+    input_model: Any = Free
+
+
+REGISTRY = ToolRegistry([Anything, Pay])
+
+
+def origin(value: Any, *said: str, seen: bool = True, tool: str = "anything", name: str = "value") -> str:
+    also = {"what": "x"} if tool == "pay" else {}
+    calls = [
+        PlannedCall(id="s0", tool="anything"),
+        PlannedCall(id="s1", tool=tool, args={**also, name: value}),
+    ]
+    step = check(PlannerOutput(tool_calls=calls), Rules(REGISTRY, "web", 16)).steps[1]
+    return origins(step, said, seen)[name]
+
+
+@pytest.mark.covers("rule.12")
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("red shoes", "user"),
+        ("RED  SHOES", "user"),
+        ("red", "user"),
+        ("re", "tool"),
+        ("blue", "tool"),
+        (7, "user"),
+        (70, "tool"),
+        (True, "tool"),
+        (False, "tool"),
+        ("", "tool"),
+        (None, "plan"),
+        ([], "plan"),
+        (["red", 7], "user"),
+        (["red", "blue"], "tool"),
+        ({"value": "red"}, "user"),
+        ({"pay_to": "red"}, "tool"),
+        ({"$step": "s0", "pointer": ""}, "tool:s0"),
+        (["red", {"$step": "s0", "pointer": "/a"}], "tool:s0"),
+        ("7 red shoes me", "tool"),
+    ],
+)
+def test_a_value_is_the_users_only_when_it_stands_in_their_own_words(value: Any, expected: str) -> None:
+    assert origin(value, "I want 7 red shoes", "me too") == expected
+    assert from_tool(expected) == expected.startswith("tool")
+
+
+def test_before_any_tool_has_spoken_what_nobody_said_comes_from_the_plan() -> None:
+    assert origin("blue", "red", seen=False) == "plan"
+    assert origin({"$step": "s0", "pointer": ""}, "red", seen=False) == "tool:s0"
+
+
+def test_fields_of_the_tools_own_models_need_not_be_said_and_free_keys_do() -> None:
+    assert origin({"tags": ["red"]}, "red", tool="pay", name="note") == "user"
+    assert origin({"evil": "red"}, "red", name="labels") == "tool"
+
+
+def test_words_of_two_messages_are_not_put_together() -> None:
+    assert origin("red shoes", "red", "shoes") == "tool"
+
+
+def test_a_hostile_heap_of_values_is_judged_quickly() -> None:
+    started = time.process_time()
+    origin([str(n) for n in range(40_000)], *(["lorem ipsum dolor " * 400] * 20))
+    assert time.process_time() - started < 2.0
