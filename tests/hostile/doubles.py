@@ -1,4 +1,4 @@
-"""The doubles of an attack: tools whose every effect is a row, a model on strings, and gates that are broken."""
+"""The doubles of an attack: tools whose effects are rows, a model on strings, and gates that are broken."""
 
 import json
 from collections.abc import AsyncIterator
