@@ -46,7 +46,7 @@ NO_VENV = """This Python cannot make virtual environments{reason}. Install what 
 and run the same command again."""
 
 
-class Stop(Exception):  # noqa: N818 - not a fault: the text is for the user
+class Stop(Exception):
     """Ends the command; the text says what to do."""
 
 

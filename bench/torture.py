@@ -172,7 +172,8 @@ async def judged(database: Database, tally: Tally) -> dict[str, int]:
             "WHERE b.finished_at < a.finished_at"
         ),
         "executed, no line": await count(
-            "SELECT COUNT(*) FROM tool_runs WHERE state = 'ok' AND idempotency_key NOT IN (SELECT call_key FROM torture_ledger)"
+            "SELECT COUNT(*) FROM tool_runs WHERE state = 'ok' "
+            "AND idempotency_key NOT IN (SELECT call_key FROM torture_ledger)"
         ),
         "unknown": await count("SELECT COUNT(*) FROM tool_runs WHERE state = 'unknown'"),
         "unsettled": await count("SELECT COUNT(*) FROM tool_runs WHERE state = 'intent'"),

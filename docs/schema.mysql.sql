@@ -196,6 +196,8 @@ CREATE TABLE usage_counters (
     PRIMARY KEY (scope, day)
 )ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_bin;
 
+CREATE INDEX ix_usage_day ON usage_counters (day);
+
 INSERT INTO alembic_version (version_num) VALUES ('0001');
 
 

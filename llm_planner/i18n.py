@@ -1,11 +1,10 @@
-"""The texts of the core, in Spanish (voseo), English and Portuguese."""
+"""The texts of the core: for each key Spanish (voseo), English and Portuguese."""
 
 from typing import Final
 
 LANGUAGES: Final = ("es", "en", "pt")
 
 _TEXTS: Final[dict[str, tuple[str, str, str]]] = {
-    # key: (es, en, pt)
     "card_asks": ("Necesito tu confirmación", "I need your confirmation", "Preciso da sua confirmação"),
     "card_confirm": (
         "Para hacerlo, respondé: confirmar {token}",
@@ -90,6 +89,11 @@ _TEXTS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "step_error": ("falló la herramienta", "the tool failed", "a ferramenta falhou"),
     "step_timeout": ("tardó demasiado", "it took too long", "demorou demais"),
+    "step_rate_limited": (
+        "ya se usó demasiadas veces en este minuto; probá en un rato",
+        "it was used too often this minute; try again in a while",
+        "já foi usada vezes demais neste minuto; tente daqui a pouco",
+    ),
     "step_skipped": (
         "depende de un paso que no salió",
         "it depends on a step that did not work",

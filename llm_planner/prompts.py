@@ -30,7 +30,7 @@ def load_prompt(folder: Path, name: str, slots: frozenset[str]) -> Prompt:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StartError(f"prompt {path}: {error}") from error
-    unknown = {found for found in _SLOT.findall(text)} - slots
+    unknown = set(_SLOT.findall(text)) - slots
     if unknown:
         raise StartError(
             f"prompt {path}: nothing fills {', '.join(sorted(unknown))}; it may use {', '.join(sorted(slots))}"

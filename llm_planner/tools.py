@@ -219,6 +219,8 @@ def _wrong_options(tool: Tool) -> Iterator[str]:
         yield "title is a text"
     if not _between(tool.timeout_s, 0, LONGEST_CALL_S):
         yield f"timeout_s must be above 0 and at most {LONGEST_CALL_S} seconds"
+    if tool.rate_limit is not None and (type(tool.rate_limit) is not int or tool.rate_limit < 1):
+        yield "rate_limit is a whole number of calls a minute in one session, at least 1"
     if type(tool.retries) is not int or not 0 <= tool.retries <= MOST_RETRIES:
         yield f"retries is a whole number from 0 to {MOST_RETRIES}"
     if not isinstance(tool.idempotent, bool):

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from .errors import LaneLost, PlannerError
 from .messages import AuditEvent, TurnView
 from .storage.database import Database, now
-from .storage.repositories import confirmations, sessions, turns
+from .storage.repositories import confirmations, sessions, turns, usage
 from .storage.repositories.confirmations import ConfirmationRow
 from .turn.audit import Audit
 from .turn.inbox import Claimed, Inbox
@@ -21,6 +21,7 @@ from .turn.session import SessionLane
 
 logger = logging.getLogger("llm_planner.worker")
 BATCH = 100
+COUNTED_FOR = timedelta(days=2)
 RETENTION = timedelta(days=8)
 """How long a message id is remembered: longer than any provider retries."""
 
@@ -121,7 +122,7 @@ class Worker:
                 await self._expire(row)
             except LaneLost as lost:
                 logger.warning("confirmation %s: %s", row.id, lost)
-        await self._database.run(lambda conn: turns.purge_inbox(conn, now(conn) - RETENTION, BATCH))
+        await self._database.run(_forget)
 
     async def _expire(self, row: ConfirmationRow) -> None:
         def transaction(conn: Connection) -> None:
@@ -134,3 +135,10 @@ class Worker:
                 self._audit.append(conn, row.session_id, events, moment)
 
         await self._database.run(transaction)
+
+
+def _forget(conn: Connection) -> None:
+    """Drop message ids past their retention, in small batches, and the counters of days gone by."""
+    moment = now(conn)
+    turns.purge_inbox(conn, moment - RETENTION, BATCH)
+    usage.forget(conn, (moment - COUNTED_FOR).date().isoformat())

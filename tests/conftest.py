@@ -24,7 +24,10 @@ Serve = Callable[..., "Any"]
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that asks for `db_url` runs on SQLite and on every server of TEST_DB_URLS."""
     if "db_url" in metafunc.fixturenames:
-        names = ["sqlite", *(f"{make_url(url).get_backend_name()}{number}" for number, url in enumerate(SERVERS, 1))]
+        names = [
+            "sqlite",
+            *(f"{make_url(url).get_backend_name()}{number}" for number, url in enumerate(SERVERS, 1)),
+        ]
         metafunc.parametrize("db_url", ["sqlite", *SERVERS], ids=names, indirect=True)
 
 
@@ -86,7 +89,10 @@ def server_databases() -> Iterator[Callable[[str], str]]:
 
 @pytest.fixture
 def db_url(
-    request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path, server_databases: Callable[[str], str]
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    sqlite_template: Path,
+    server_databases: Callable[[str], str],
 ) -> str:
     """The URL of a migrated, empty database."""
     if request.param == "sqlite":

@@ -12,7 +12,19 @@ MODULES = sorted(path for path in CORE.rglob("*.py") if "migrations/versions" no
 OURS = [*MODULES, *sorted((ROOT / "app").rglob("*.py"))]
 LONGEST_MODULE, LONGEST_BODY, MOST_PARAMETERS = 400, 50, 6
 
-GROUND = ["messages", "errors", "settings", "i18n", "testing", "clock", "ids", "keys", "neutral", "version", "logs"]
+GROUND = [
+    "messages",
+    "errors",
+    "settings",
+    "i18n",
+    "testing",
+    "clock",
+    "ids",
+    "keys",
+    "neutral",
+    "version",
+    "logs",
+]
 LAYERS = [
     ["cli", "__main__", "__init__"],
     ["commands"],
@@ -153,7 +165,9 @@ def test_the_core_never_imports_the_app_and_the_app_only_the_public_names() -> N
 
 def _assigned(path: Path, name: str) -> ast.expr:
     for node in ast.parse(path.read_text("utf-8")).body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
+        if isinstance(node, ast.Assign) and any(
+            isinstance(t, ast.Name) and t.id == name for t in node.targets
+        ):
             return node.value
     raise AssertionError(f"{path} does not assign {name}")
 
@@ -182,7 +196,8 @@ def test_queries_stand_in_storage_and_nobody_commits() -> None:
         text = path.read_text("utf-8")
         where = path.relative_to(CORE).as_posix()
         if where != CARRIES_EXCEPTIONS:  # its savepoints
-            assert ".commit(" not in text and ".rollback(" not in text, where
+            assert ".commit(" not in text, where
+            assert ".rollback(" not in text, where
         if not where.startswith("storage/"):
             assert ".execute(" not in text, where
             for name in ("insert", "update", "delete", "select"):

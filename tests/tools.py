@@ -8,7 +8,10 @@ from sqlalchemy import Connection, text
 
 from llm_planner import Tool, ToolContext, ToolFailed, ToolRetry
 
-LEDGER = "CREATE TABLE IF NOT EXISTS ledger (call_key VARCHAR(64) NOT NULL, what VARCHAR(200) NOT NULL, amount INTEGER NOT NULL)"
+LEDGER = (
+    "CREATE TABLE IF NOT EXISTS ledger "
+    "(call_key VARCHAR(64) NOT NULL, what VARCHAR(200) NOT NULL, amount INTEGER NOT NULL)"
+)
 
 
 class LedgerInput(BaseModel):
@@ -103,7 +106,10 @@ class Undeclared(Tool):
 
 
 def add_line(conn: Connection, key: str, what: str, amount: int) -> None:
-    conn.execute(text("INSERT INTO ledger (call_key, what, amount) VALUES (:k, :w, :a)"), {"k": key, "w": what, "a": amount})
+    conn.execute(
+        text("INSERT INTO ledger (call_key, what, amount) VALUES (:k, :w, :a)"),
+        {"k": key, "w": what, "a": amount},
+    )
 
 
 def count_lines(conn: Connection, key: str) -> int:

@@ -286,5 +286,6 @@ usage_counters = Table(
     Column("calls", BigInteger, nullable=False),
     Column("tokens", BigInteger, nullable=False),
     PrimaryKeyConstraint("scope", "day"),
+    Index("ix_usage_day", "day"),
     **MYSQL,
 )

@@ -78,8 +78,10 @@ class Confirmations:
             return False
         if spec.schema_hash != row.schema_hash or spec.tool.approver != row.approver:
             return False
-        made = self._keys.macs("approval", _bound(row, session))
-        return any([hmac.compare_digest(mac.hex(), row.digest) for mac in made])
+        good = False
+        for mac in self._keys.macs("approval", _bound(row, session)):
+            good |= hmac.compare_digest(mac.hex().encode(), row.digest.encode())
+        return good
 
     def is_ours(self, record: TurnRecord, token: str) -> bool:
         """Whether a folded word is a token of this server, or could be a mistyped one of this session."""

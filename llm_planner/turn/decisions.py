@@ -49,11 +49,13 @@ class Decisions:
             if claim is not None:
                 await self._execute(record, claim)
             return True
-        verb = parse(record.message.text) if record.message.verbs else None
-        if verb is None:
+        verb = parse(record.message.text)
+        if verb is None or not (record.message.verbs or verb.name == "confirm"):
             return False
         record.is_verb = True
-        if verb.name == "confirm":
+        if not record.message.verbs:
+            self._refuse(record, "token_unknown")  # forwarded, quoted, or from a group: it approves nothing
+        elif verb.name == "confirm":
             await self._confirm(record, verb)
         elif verb.name == "pending":
             self._show(record)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from ..context import Caller
+from ..i18n import text
 from ..messages import Json
 from ..tools import ToolSpec
 from .guard import Guard, Outcome
@@ -103,6 +104,10 @@ class Executor:
             return StepResult(step.id, step.spec.name, "error", error=problem, again=True)
 
     async def _with(self, run: _Run, step: CheckedStep, args: Mapping[str, Json]) -> StepResult:
+        if not await self._guard.within_rate(step.spec, run.record.caller):
+            run.record.note("step_refused", step=step.id, tool=step.spec.name, reason="rate_limited")
+            why = text("step_rate_limited", run.record.locale)
+            return StepResult(step.id, step.spec.name, "error", error=why)
         if step.spec.write:
             pinned = step.spec.pin(args)
             run.parked.append(Parked(step, pinned, _origins(run.round, step, pinned)))

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel
+from sqlalchemy import Connection
 
 from ..context import Caller, Facts, Mail, ToolContext, ToolDatabase
 from ..egress import Egress
 from ..errors import ToolError, ToolRetry
 from ..messages import Json
-from ..storage.database import Database
+from ..storage.database import Database, now
+from ..storage.repositories import usage
 from ..tools import FAULTS, ToolSpec
 
 logger = logging.getLogger("llm_planner.tools")
@@ -54,6 +56,19 @@ class Guard:
     def timeout_of(self, spec: ToolSpec) -> float:
         """Seconds that one call of this tool may take."""
         return spec.timeout_s or self._timeout_s
+
+    async def within_rate(self, spec: ToolSpec, caller: Caller) -> bool:
+        """Count one call towards the tool's `rate_limit` (calls a minute in one session). False: above it."""
+        limit = spec.tool.rate_limit
+        if limit is None:
+            return True
+
+        def spend(conn: Connection) -> bool:
+            moment = now(conn)
+            scope = f"tool:{caller.session_id}:{moment:%H%M}:{spec.name}"
+            return usage.spend(conn, scope, moment.date().isoformat(), limit, 0)
+
+        return await self._database.run(spend)
 
     async def run(self, spec: ToolSpec, args: BaseModel, caller: Caller, key: str) -> Outcome:
         """One call of the tool's `run`."""

@@ -87,10 +87,13 @@ class Journal:
             outcome = await self._guard.reconcile(spec, args, caller, key)
             known = promise_kept(outcome) or (outcome.kind == "ok" and outcome.result is not None)
             return outcome if known else UNKNOWN
-        if spec.tool.idempotent:
+        outcome = UNKNOWN
+        for _ in range(max(1, spec.tool.retries) if spec.tool.idempotent else 0):
             await self._again(record, claim, spec)
-            return await self._executor.write(spec, claim.row.args, caller, key)
-        return UNKNOWN
+            outcome = await self._executor.write(spec, claim.row.args, caller, key)
+            if outcome.kind not in ("raised", "timeout"):
+                break
+        return outcome
 
     async def _again(self, record: TurnRecord, claim: Claim, spec: ToolSpec) -> None:
         """A new deadline for the repeat, under a lease that outlives it."""

@@ -63,7 +63,8 @@ class Planning:
             self._fail(record, planned.failure or "no_plan")
             return None
         plan, seen = planned.plan, _tool_text_seen(record)
-        own_words = [record.message.text, *(line.text for line in record.history if line.role == "user")]
+        own_words = [line.text for line in record.history if line.role == "user"]
+        own_words += [record.message.text] if record.message.verbs else []
         home = (record.lane.turn_id, len(record.rounds))
         sources = {step.id: origins(step, own_words, seen) for step in plan.steps}
         record.rounds.append(Round(plan.output.model_dump(mode="json"), sources, home))

@@ -146,7 +146,9 @@ class ScriptedBackend:
         return web.FileResponse(PAGE / "page.html", headers=headers)
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
-        kind = {"page.css": "text/css", "page.js": "text/javascript", "words.js": "text/javascript"}[request.match_info["name"]]
+        kind = {"page.css": "text/css", "page.js": "text/javascript", "words.js": "text/javascript"}[
+            request.match_info["name"]
+        ]
         headers = {"Content-Type": kind, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
         return web.FileResponse(PAGE / request.match_info["name"], headers=headers)
 

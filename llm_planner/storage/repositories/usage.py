@@ -1,6 +1,6 @@
 """What model calls cost, counted by scope and day with single conditional UPDATEs."""
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ..tables import usage_counters
@@ -17,6 +17,7 @@ _SPEND = (
     .values(calls=_c.calls + 1)
 )
 _KNOWN = select(_c.calls).where(_c.scope == bindparam("where"), _c.day == bindparam("when"))
+_FORGET = delete(usage_counters).where(_c.day < bindparam("first"))
 _OPEN = insert(usage_counters)
 _COUNT = (
     update(usage_counters)
@@ -38,6 +39,11 @@ def spend(conn: Connection, scope: str, day: str, most_calls: int, most_tokens: 
         # Somebody opened it between the two statements.
         return conn.execute(_SPEND, values).rowcount == 1
     return True
+
+
+def forget(conn: Connection, before: str) -> None:
+    """Drop the counters of days before that one."""
+    conn.execute(_FORGET, {"first": before})
 
 
 def count_tokens(conn: Connection, scope: str, day: str, tokens: int) -> None:

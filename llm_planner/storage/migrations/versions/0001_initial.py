@@ -217,4 +217,5 @@ def upgrade() -> None:
         sa.Column("calls", sa.BigInteger(), nullable=False),
         sa.Column("tokens", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("scope", "day"),
+        indexes=[("ix_usage_day", ["day"])],
     )
