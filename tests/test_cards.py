@@ -52,8 +52,10 @@ def arguments(shown: str) -> list[tuple[str, Any]]:
     found = []
     for line in shown.split("\n"):
         if line.startswith("  • "):
-            name, _, value = line.removeprefix("  • ").partition(": ")
-            found.append((json.loads(name) if name.startswith('"') else name, json.loads(value)))
+            rest = line.removeprefix("  • ")
+            quoted_name = rest.startswith('"')
+            name, end = json.JSONDecoder().raw_decode(rest) if quoted_name else (rest, rest.index(": "))
+            found.append((name if quoted_name else rest[:end], json.loads(rest[end + 2 :])))
     return found
 
 

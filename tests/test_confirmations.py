@@ -422,10 +422,15 @@ async def test_a_forwarded_verb_approves_nothing_and_cancels_nothing(serve: Serv
         serve, lambda request: ledger() if "tea" in str(request.messages[-1]) else plan(reply="ok")
     )
     word = token(await parked(client, message="tea"))
-    for number, text in enumerate([f"confirm {word}", f"cancel {word}", "cancel"]):
+    model = client.parts.model
+    for number, (text, status) in enumerate(
+        [(f"confirm {word}", "refused"), (f"cancel {word}", "answered"), ("cancel", "answered")]
+    ):
+        asked = len(model.requests)
         turn_id = await run_in(client.parts, message("demo", f"f{number}", text, verbs=False))
         row = (await client.rows("SELECT status, inbound FROM turns WHERE id = :i", i=turn_id))[0]
-        assert row.status == "answered"
+        assert row.status == status
+        assert (len(model.requests) > asked) is (status == "answered")
         assert to_row(message("demo", "", text, verbs=False))["verbs"] is False
     assert await states(client) == ["pending"]
     assert await effects(client) == []

@@ -255,7 +255,7 @@ function showTurn(answer) {
     missing from the card that is shown; else null, and the words stay as they are. */
 function readCard(block, { token, summary, args }) {
   const lines = block.split("\n");
-  const [confirm, cancel] = lines.splice(-3);
+  const [, confirm, cancel] = lines.splice(-3);
   const heading = lines.shift();
   if (!heading?.startsWith("▣ ") || ![confirm, cancel].every((line) => line.endsWith(` ${token}`))) return null;
   if (lines[0] === `  ${summary}`) lines.shift();
