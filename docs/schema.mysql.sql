@@ -200,6 +200,25 @@ CREATE INDEX ix_usage_day ON usage_counters (day);
 
 INSERT INTO alembic_version (version_num) VALUES ('0001');
 
+-- Running upgrade 0001 -> 0002
+
+CREATE TABLE outbox_receipts (
+    provider VARCHAR(20) NOT NULL, 
+    reference VARCHAR(255) NOT NULL, 
+    session_id VARCHAR(36), 
+    outbox_id VARCHAR(36), 
+    status VARCHAR(20) NOT NULL, 
+    code VARCHAR(64), 
+    at DATETIME(6) NOT NULL, 
+    PRIMARY KEY (provider, reference)
+)ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_bin;
+
+CREATE INDEX ix_receipts_outbox ON outbox_receipts (session_id, outbox_id);
+
+CREATE INDEX ix_receipts_at ON outbox_receipts (at);
+
+UPDATE alembic_version SET version_num='0002' WHERE alembic_version.version_num = '0001';
+
 
 CREATE TABLE alembic_version_app (
     version_num VARCHAR(32) NOT NULL, 

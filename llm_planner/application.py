@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .api import health, operators, turns
+from .api import health, operators, provider, turns
 from .api.auth import Doorkeeper
 from .api.edge import Edge, problem, problem_of
 from .api.jwt import JwtVerifier
@@ -26,6 +27,7 @@ from .clock import Clock, SystemClock
 from .errors import DatabaseUnavailable, PlannerError
 from .llm.base import ChatModel
 from .logs import configure_logs
+from .providers import secret_setting
 from .settings import Settings, load_settings
 from .storage.migrate import Migrations, app_migrations, core_migrations
 from .tools import Tool
@@ -65,7 +67,12 @@ def create_app(
     settings = settings or load_settings()
     registry = tool_registry(settings, tools)
     ingredients = Ingredients(settings, registry, prompts, clock or SystemClock(), model)
-    blueprint = Blueprint(ingredients, [core_migrations(), *app_migrations(migrations)])
+    return app_of(Blueprint(ingredients, [core_migrations(), *app_migrations(migrations)]))
+
+
+def app_of(blueprint: Blueprint) -> FastAPI:
+    """The same from all that it is made of."""
+    settings = blueprint.ingredients.settings
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -138,7 +145,21 @@ def _open_doors(app: FastAPI, parts: Parts, blueprint: Blueprint) -> None:
     vitals = health.Vitals(__version__, parts.database, blueprint.migrations, not settings.production)
     app.include_router(health.router(vitals))
     app.include_router(turns.router(turns.Doors(desk, doorkeeper)))
+    app.include_router(provider.router(_provider_door(parts, blueprint.ingredients.clock)))
     app.include_router(operators.router(operators.Office(parts.database, doorkeeper, desk)))
+
+
+def _provider_door(parts: Parts, clock: Clock) -> provider.ProviderDoor:
+    settings = parts.settings
+    local = None if settings.production else f"http://{settings.host}:{settings.port}"
+    policy = provider.Policy(
+        settings.provider,
+        settings.public_base_url or local,
+        settings.provider_max_body_bytes,
+        settings.provider_verify_signature,
+        partial(secret_setting, settings),
+    )
+    return provider.ProviderDoor(parts.channels, policy, parts.inbox, parts.engine, parts.statuses, clock)
 
 
 async def _fetch(url: str) -> bytes:
@@ -164,6 +185,12 @@ def _announce(parts: Parts) -> None:
     )
     logger.info("planner: %s; tools: %s", plans, ", ".join(spec.name for spec in parts.registry) or "none")
     logger.info("database: %s; web: %s", parts.database.url.render_as_string(), settings.who_may_chat)
+    logger.info("/provider/inbound: %s; doors: %s", settings.provider, ", ".join(parts.channels))
+    if not settings.provider_verify_signature:
+        logger.warning(
+            "PROVIDER_VERIFY_SIGNATURE=0: NOBODY CHECKS WHO SENDS TO /provider/inbound. Anybody can speak as "
+            "any user, and confirm what is pending. Never outside a closed network."
+        )
     if not settings.internal_keys:
         logger.info("/wa/agent is shut: no INTERNAL_API_KEY is configured")
 

@@ -2,13 +2,18 @@
 
 import importlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from .channels import Channel
 from .clock import Clock
+from .delivery.courier import ReplyCourier
+from .delivery.http import Outlet
+from .delivery.pace import Pace
+from .delivery.statuses import Statuses
 from .engine import EmbeddedEngine, ProcessLock
 from .errors import StartError
 from .keys import Keyring
@@ -18,6 +23,7 @@ from .llm.ollama import OllamaModel
 from .llm.openai import OpenAIModel
 from .mail import SmtpCourier
 from .prompts import load_prompt
+from .providers import channels_of, senders_of
 from .settings import SHORTEST_SECRET, Settings
 from .storage.database import Database, connect, normal_url
 from .tools import Tool, ToolRegistry
@@ -33,7 +39,7 @@ from .turn.inbox import Inbox, Limits
 from .turn.journal import Journal
 from .turn.models import Ceilings, Models
 from .turn.orchestrator import AgentOrchestrator
-from .turn.outbox import Courier, Deliveries
+from .turn.outbox import REPLY, Courier, Deliveries
 from .turn.parking import Parking
 from .turn.planner import Asking, ModelPlanner, Planner
 from .turn.rounds import Planning
@@ -52,7 +58,7 @@ ANSWERER_SLOTS = frozenset(["language"])
 
 @dataclass(frozen=True, slots=True)
 class Ingredients:
-    """What a process is made from; tests put their doubles here."""
+    """What a process is made from; tests put their doubles here. `apis` are addresses of providers' APIs."""
 
     settings: Settings
     registry: ToolRegistry
@@ -61,6 +67,7 @@ class Ingredients:
     model: ChatModel | None = None
     lease_s: float = LEASE_S
     planner: Planner | None = None
+    apis: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +86,15 @@ class Parts:
     worker: Worker
     engine: EmbeddedEngine
     model: ChatModel | None
+    channels: Mapping[str, Channel]
+    statuses: Statuses
+    outlet: Outlet
 
     async def close(self) -> None:
         """Close what holds threads, files and connections."""
         if self.model is not None:
             await self.model.close()
+        await self.outlet.close()
         self.guard.close()
         await self.database.close()
 
@@ -108,11 +119,16 @@ def assemble(made_of: Ingredients) -> Parts:
     orchestrator = AgentOrchestrator(lanes, decisions, planning, answerer, closing, views)
     inbox_limits = Limits(made_of.lease_s, settings.history_messages, settings.budget_queued_messages)
     inbox = Inbox(database, audit, inbox_limits, settings.default_locale)
-    worker = Worker(database, inbox, orchestrator, lanes, Deliveries(database, _couriers(settings)), audit)
+    outlet = Outlet(made_of.clock)
+    senders = senders_of(settings, outlet, Pace(made_of.clock), made_of.apis)
+    replies = ReplyCourier(database, senders, gate.tokens)
+    deliveries = Deliveries(database, {**_couriers(settings), REPLY: replies})
+    worker = Worker(database, inbox, orchestrator, lanes, deliveries, audit)
     engine = EmbeddedEngine(SWEEP_S, made_of.lease_s / 3)
     return Parts(
-        settings, registry, keys, database, audit, guard, inbox, planner, views, worker, engine, model
-    )
+        settings, registry, keys, database, audit, guard, inbox, planner, views, worker, engine, model,
+        channels_of(settings), Statuses(database, deliveries.nudge), outlet,
+    )  # fmt: skip
 
 
 def tool_registry(settings: Settings, tools: Iterable[Tool | type[Tool]]) -> ToolRegistry:
@@ -168,12 +184,12 @@ def sqlite_lock(settings: Settings) -> ProcessLock | None:
 def chat_model(made_of: Ingredients) -> ChatModel | None:
     """The language model of the settings; None for the embedded planner. There is no silent fallback."""
     settings = made_of.settings
-    if made_of.model is not None or settings.provider == "embedded":
+    if made_of.model is not None or settings.llm == "embedded":
         return made_of.model
     try:
-        return _ollama(settings) if settings.provider == "ollama" else _openai(settings)
+        return _ollama(settings) if settings.llm == "ollama" else _openai(settings)
     except ValueError as error:
-        name = settings.provider.upper()
+        name = settings.llm.upper()
         raise StartError(f"{name}_BASE_URL, {name}_API_KEY: {error}") from error
 
 
@@ -213,7 +229,7 @@ def _modes(settings: Settings) -> tuple[OutputMode, ...]:
     """The output modes to try, best first. Ollama's cloud takes a schema and does not enforce it."""
     if settings.llm_output_mode != "auto":
         return (settings.llm_output_mode,)
-    in_cloud = settings.provider == "ollama" and (settings.ollama_base_url or OLLAMA_CLOUD).startswith(
+    in_cloud = settings.llm == "ollama" and (settings.ollama_base_url or OLLAMA_CLOUD).startswith(
         OLLAMA_CLOUD
     )
     return ("prompt",) if in_cloud else ("schema", "tool", "prompt")

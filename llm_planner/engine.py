@@ -27,6 +27,9 @@ class Handlers(Protocol):
     async def deliver(self) -> int:
         """Deliver one batch of the outbox. Returns how many."""
 
+    async def posted(self) -> None:
+        """Return when something was put into the outbox that should leave at once."""
+
     async def fire_timers(self) -> None:
         """Expire what is overdue, purge what is old."""
 
@@ -58,6 +61,7 @@ class EmbeddedEngine:
         self._renew_s = renew_s
         self._places = asyncio.Semaphore(AT_ONCE)
         self._lanes: dict[str, asyncio.Task[None]] = {}
+        self._rounds: set[asyncio.Task[int]] = set()
         self._again: set[str] = set()
         self._claims: dict[str, Claimed] = {}
         self._loops: list[asyncio.Task[None]] = []
@@ -67,6 +71,7 @@ class EmbeddedEngine:
     async def start(self, handlers: Handlers, *, background: bool) -> None:
         self._handlers = handlers
         self._loops.append(asyncio.create_task(_every(self._renew_s, handlers.renew)))
+        self._loops.append(asyncio.create_task(_every(0.0, self._deliver_posted)))
         if background:
             self._loops.append(asyncio.create_task(_every(self._sweep_s, self._sweep)))
             self._loops.append(asyncio.create_task(_every(self._sweep_s, self._deliver)))
@@ -108,16 +113,27 @@ class EmbeddedEngine:
 
     async def _deliver(self) -> None:
         """Beside the sweep, which a slow mail server must not hold up."""
-        while self._handlers is not None and not self._draining and await self._handlers.deliver():
-            pass
+        more = 1
+        while self._handlers is not None and not self._draining and more:
+            task = asyncio.create_task(self._handlers.deliver())
+            self._rounds.add(task)
+            task.add_done_callback(self._rounds.discard)
+            more = await asyncio.shield(task)
+
+    async def _deliver_posted(self) -> None:
+        """What was closed in this process leaves at once, whoever sweeps."""
+        if self._handlers is not None:
+            await self._handlers.posted()
+            await self._deliver()
 
     async def drain(self, timeout_s: float) -> None:
         self._draining = True
-        if self._lanes:
-            await asyncio.wait(list(self._lanes.values()), timeout=timeout_s)
-        for task in [*self._loops, *self._lanes.values()]:
+        if at_work := [*self._lanes.values(), *self._rounds]:
+            await asyncio.wait(at_work, timeout=timeout_s)
+        left = [*self._loops, *self._lanes.values(), *self._rounds]
+        for task in left:
             task.cancel()
-        await asyncio.gather(*self._loops, *self._lanes.values(), return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
 
     @property
     def at_work(self) -> int:

@@ -27,6 +27,8 @@ _TEXTS: Final[dict[str, tuple[str, str, str]]] = {
         "note: you did not write this value, it came from a tool",
         "atenção: você não escreveu este valor, ele veio de uma ferramenta",
     ),
+    "button_confirm": ("Confirmar", "Confirm", "Confirmar"),
+    "button_cancel": ("Cancelar", "Cancel", "Cancelar"),
     "card_not_live": ("(ya no vale)", "(no longer valid)", "(já não vale)"),
     "card_no_arguments": ("(sin datos)", "(no arguments)", "(sem dados)"),
     "still_pending": (

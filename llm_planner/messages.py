@@ -51,9 +51,19 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """Where a provider's user is answered: the address, the thread there, the pressed button's query."""
+
+    reply_to: str
+    thread: str | None = None
+    callback_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InboundMessage:
     """One verified message. `message_id` is unique in its session; `verbs` is false where the text is
-    not the owner's own original message (forwarded, quoted, from a group): then it approves nothing."""
+    not the owner's own original message (forwarded, quoted, from a group): then it approves nothing. `route`
+    says where the answer is sent; None where the caller waits for it."""
 
     key: SessionKey
     message_id: str
@@ -61,6 +71,7 @@ class InboundMessage:
     locale: str | None = None
     verbs: bool = True
     decision: Decision | None = None
+    route: Route | None = None
 
     def digest(self) -> str:
         """SHA-256 over what the message says, hex: same id with another digest is a conflict."""

@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from .errors import StartError
+from .provider_settings import WEBHOOK_SECRETS, ProviderSettings
 
 SHORTEST_SECRET = 16
 """Bytes. A shorter secret in production stops the start."""
@@ -29,7 +30,7 @@ DRIVERS = frozenset(
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
-class Settings(BaseSettings):
+class Settings(ProviderSettings):
     """One attribute a variable, in the order of `.env.example`. Times in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(
@@ -94,10 +95,6 @@ class Settings(BaseSettings):
     smtp_url: SecretStr | None = None
     mail_from: str = "llm-planner@localhost"
     workers_inline: bool = True
-    provider_verify_signature: bool = True
-    allow_unsigned_webhooks: bool = False
-    provider_hmac_secret: SecretStr | None = None
-    provider_max_skew_sec: int = Field(300, ge=0)
 
     @field_validator("allowed_hosts", "tool_modules", mode="before")
     @classmethod
@@ -132,7 +129,7 @@ class Settings(BaseSettings):
         return not self.production or self.db_url.startswith("sqlite")
 
     @cached_property
-    def provider(self) -> Literal["embedded", "ollama", "openai"]:
+    def llm(self) -> Literal["embedded", "ollama", "openai"]:
         """What plans: the choice itself, or by which address and key are set."""
         if self.llm_provider != "auto":
             return self.llm_provider
@@ -214,7 +211,7 @@ def _malformed(settings: Settings) -> list[str]:
         _ = settings.operators
     except StartError as error:
         problems.append(error.detail)
-    return [*problems, *_odd_names(settings), *_odd_places(settings)]
+    return [*problems, *_odd_names(settings), *_odd_places(settings), *_odd_providers(settings)]
 
 
 def _odd_names(settings: Settings) -> list[str]:
@@ -259,6 +256,32 @@ def _odd_places(settings: Settings) -> list[str]:
     return problems
 
 
+def _odd_providers(settings: Settings) -> list[str]:
+    """Provider values that contradict each other, or that nothing can be done with."""
+    problems = [
+        f"{one.upper()}: belongs together with {other.upper()}"
+        for one, other in _PAIRS
+        if (getattr(settings, one) is None) != (getattr(settings, other) is None)
+    ]
+    problems += [
+        f"{name.upper()}: is an address such as https://chat.example.com"
+        for name in ("chatwoot_base_url", "generic_reply_url")
+        if (url := getattr(settings, name)) is not None and not _is_address(url)
+    ]
+    problems += [
+        f"{name.upper()}: holds no secret"
+        for name in (*WEBHOOK_SECRETS.values(), "whatsapp_verify_token")
+        if (value := getattr(settings, name)) is not None and not secrets_of(value)
+    ]
+    return problems
+
+
+_PAIRS = (
+    ("twilio_api_key_sid", "twilio_api_key_secret"),
+    ("chatwoot_api_token", "chatwoot_base_url"),
+)
+
+
 def _is_address(text: str) -> bool:
     try:
         url = urlsplit(text)
@@ -299,7 +322,8 @@ def _short_secrets(settings: Settings) -> list[str]:
         "SECRET_KEY_PREVIOUS": _whole(settings.secret_key_previous),
         "INTERNAL_API_KEY": [key for _, key in settings.internal_keys],
         "OPERATOR_API_KEYS": [key for _, _, key in _operators_or_none(settings)],
-        "PROVIDER_HMAC_SECRET": secrets_of(settings.provider_hmac_secret),
+        "WHATSAPP_VERIFY_TOKEN": secrets_of(settings.whatsapp_verify_token),
+        **{name.upper(): secrets_of(getattr(settings, name)) for name in WEBHOOK_SECRETS.values()},
     }
     return [
         name

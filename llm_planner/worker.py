@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from .errors import LaneLost, PlannerError
 from .messages import AuditEvent, TurnView
 from .storage.database import Database, now
-from .storage.repositories import confirmations, sessions, turns, usage
+from .storage.repositories import confirmations, receipts, sessions, turns, usage
 from .storage.repositories.confirmations import ConfirmationRow
 from .turn.audit import Audit
 from .turn.inbox import Claimed, Inbox
@@ -96,6 +96,8 @@ class Worker:
         finally:
             del self._held[lane.session_id]
         self.waiters.closed(lane.turn_id, view)
+        if claimed.turn.inbound.get("route"):
+            self._deliveries.nudge.soon()
         # What arrived since the claim notifies the engine itself; only what waited before it is known here.
         return lane.seq + 1 < claimed.session.next_seq
 
@@ -114,8 +116,12 @@ class Worker:
     async def deliver(self) -> int:
         return await self._deliveries.round()
 
+    async def posted(self) -> None:
+        """Return when a turn of this process has left something to deliver."""
+        await self._deliveries.nudge.wait()
+
     async def fire_timers(self) -> None:
-        """Expire overdue confirmations, one transaction each; forget old message ids in small batches."""
+        """Expire overdue confirmations, one transaction each; forget old ids in small batches."""
         overdue = await self._database.read(lambda conn: confirmations.overdue(conn, now(conn), BATCH))
         for row in overdue:
             try:
@@ -138,7 +144,8 @@ class Worker:
 
 
 def _forget(conn: Connection) -> None:
-    """Drop message ids past their retention, in small batches, and the counters of days gone by."""
+    """Drop message ids and receipts past their retention, in small batches, and the counters of days gone by."""
     moment = now(conn)
     turns.purge_inbox(conn, moment - RETENTION, BATCH)
+    receipts.purge(conn, moment - RETENTION, BATCH)
     usage.forget(conn, (moment - COUNTED_FOR).date().isoformat())

@@ -5,6 +5,7 @@ import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from llm_planner import Tool, create_app
+from llm_planner.application import app_of
 from llm_planner.assembly import Parts
 from llm_planner.clock import Clock, SystemClock
 from llm_planner.llm.base import ChatModel
@@ -98,9 +100,14 @@ async def serving(
     model: ChatModel | None = None,
     clock: Clock | None = None,
     prompts: Path = PROMPTS,
+    **more: Any,
 ) -> AsyncIterator[Client]:
-    """Serve an application until the block ends; then it is drained and closed like on SIGTERM."""
+    """Serve an application until the block ends; then it is drained and closed like on SIGTERM. `more` goes
+    to its Ingredients."""
     app = create_app(tools=tools, prompts=prompts, settings=settings, model=model, clock=clock)
+    if more:
+        blueprint = app.state.blueprint
+        app = app_of(replace(blueprint, ingredients=replace(blueprint.ingredients, **more)))
     listener = socket.socket(
         socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
     )  # else asyncio leaves Nagle on

@@ -192,7 +192,7 @@ def test_auto_picks_the_planner_by_what_is_set(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], chosen: str
 ) -> None:
     settings = load(monkeypatch, **variables)
-    assert settings.provider == chosen
+    assert settings.llm == chosen
     model = chat_model(_ingredients(settings))
     assert (model.name.partition("/")[0] if model is not None else "embedded") == chosen
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import ClassVar, Final, Literal, Protocol
 
 from ..errors import MalformedRequest, Unauthorized, Unavailable
-from ..messages import InboundMessage, SessionKey
+from ..messages import InboundMessage, Route, SessionKey
 
 LONGEST_TEXT: Final = 8000
 """Characters of one message, as at every door."""
@@ -118,7 +118,8 @@ class Incoming:
     def inbound(self, channel: str) -> InboundMessage:
         """The same for the engine, in the session of this user, account and conversation."""
         key = SessionKey(channel, self.account, self.user, self.label)
-        return InboundMessage(key, self.message_id, self.content(), verbs=self.verbs)
+        route = Route(self.reply_to, self.thread)
+        return InboundMessage(key, self.message_id, self.content(), verbs=self.verbs, route=route)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,8 @@ class TryLater(Refused):
 
     def __init__(self, reason: str, retry_after_s: float, scope: Scope = "pair") -> None:
         super().__init__(reason)
-        self.retry_after_s = retry_after_s
+        self.retry_after_s: float | None = retry_after_s
+        self.seconds = retry_after_s
         self.scope = scope
 
 

@@ -89,7 +89,7 @@ class ReplySender:
                 return await self._exchange(template, key)
             return await self._try_both(request, template, key)
         except TryLater as told:
-            self._pace.hold(account if told.scope == "account" else pair, told.retry_after_s)
+            self._pace.hold(account if told.scope == "account" else pair, told.seconds)
             raise
 
     async def _try_both(self, request: Request, template: Request | None, key: str) -> str:

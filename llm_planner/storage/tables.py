@@ -278,6 +278,22 @@ outbox = Table(
     **MYSQL,
 )
 
+outbox_receipts = Table(
+    "outbox_receipts",
+    metadata,
+    Column("provider", String(20), nullable=False),
+    Column("reference", String(255), nullable=False),
+    Id("session_id"),
+    Id("outbox_id"),
+    Column("status", String(20), nullable=False),
+    Column("code", String(64)),
+    Column("at", Moment, nullable=False),
+    PrimaryKeyConstraint("provider", "reference"),
+    Index("ix_receipts_outbox", "session_id", "outbox_id"),
+    Index("ix_receipts_at", "at"),
+    **MYSQL,
+)
+
 usage_counters = Table(
     "usage_counters",
     metadata,

@@ -13,7 +13,7 @@ from ..tools import ToolRegistry
 from .cards import card
 from .guard import Guard
 from .models import Models
-from .record import StepResult, TurnRecord
+from .record import Answer, StepResult, TurnRecord
 
 LANGUAGE_NAMES = {"es": "Spanish (voseo)", "en": "English", "pt": "Portuguese"}
 LONGEST = 8000
@@ -28,16 +28,18 @@ class Answerer:
         self._zone = zone
         self._models = models
 
-    async def answer(self, record: TurnRecord) -> str:
+    async def answer(self, record: TurnRecord) -> Answer:
         """The whole reply, with placeholders where tokens go."""
-        parts = [record.said] if record.said else []
-        parts += await self._results(record)
-        cards = [*record.parked, *record.shown]
-        parts += [card(row, self._title(row), record.locale, self._zone) for row in cards]
-        shown = {row.id for row in cards} | {row.id for row in self._replaced(record)}
-        if any(row.approver == "user" and row.id not in shown for row in record.pending):
-            parts.append(text("still_pending", record.locale))
-        return "\n\n".join(parts) or text("nothing_to_say", record.locale)
+        above = [record.said] if record.said else []
+        above += await self._results(record)
+        parked = [*record.parked, *record.shown]
+        cards = [(row.id, card(row, self._title(row), record.locale, self._zone)) for row in parked]
+        shown = {row.id for row in parked} | {row.id for row in self._replaced(record)}
+        waiting = any(row.approver == "user" and row.id not in shown for row in record.pending)
+        below = [text("still_pending", record.locale)] if waiting else []
+        if not (above or cards or below):
+            above = [text("nothing_to_say", record.locale)]
+        return Answer(tuple(above), tuple(cards), tuple(below))
 
     def _replaced(self, record: TurnRecord) -> list[ConfirmationRow]:
         """Pending rows that this turn's requests take the place of."""

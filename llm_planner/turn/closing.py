@@ -12,8 +12,8 @@ from ..storage.repositories.sessions import Release, SessionRow
 from ..storage.states import TurnState
 from .audit import TRIES, Audit
 from .inbox import to_row
-from .outbox import letters
-from .record import TurnRecord
+from .outbox import letters, replies
+from .record import Answer, TurnRecord
 from .tokens import Tokens
 
 
@@ -41,13 +41,13 @@ class Closing:
             outbox.add(conn, letters(record, moment))
             sessions.merge_facts(conn, record.lane.session_id, record.facts_at(moment))
 
-    async def close(self, record: TurnRecord, reply: str) -> None:
+    async def close(self, record: TurnRecord, answer: Answer) -> None:
         """Store the end of the turn and free the lane; a cancellation waits for it. Raises LaneLost."""
         record.note("replied", status=record.status, reason=record.code, parked=len(record.parked))
-        await self._database.run(lambda conn: self._close(conn, record, reply))
+        await self._database.run(lambda conn: self._close(conn, record, answer))
 
-    def _close(self, conn: Connection, record: TurnRecord, reply: str) -> None:
-        moment, lane = now(conn), record.lane
+    def _close(self, conn: Connection, record: TurnRecord, answer: Answer) -> None:
+        moment, lane, reply = now(conn), record.lane, answer.whole
         self._release(conn, record, moment)
         values = {
             "next_state": _state(record), "outcome": record.status, "why": record.code, "text": reply,
@@ -65,7 +65,7 @@ class Closing:
             confirmations.supersede(conn, lane.session_id, lane.turn_id, tool, moment)
         if record.parked:
             confirmations.park(conn, record.parked)
-        outbox.add(conn, letters(record, moment))
+        outbox.add(conn, [*letters(record, moment), *replies(record, answer, moment)])
 
     def _release(self, conn: Connection, record: TurnRecord, moment: datetime) -> None:
         """Free the lane and continue the audit chain, by compare-and-set on both."""

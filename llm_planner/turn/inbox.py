@@ -1,7 +1,7 @@
 """The inbox: a message is durable before anybody is told so, and a repeat gets the first one's turn."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ..errors import Busy, Conflict, LaneLost
 from ..ids import new_id
-from ..messages import AuditEvent, Decision, InboundMessage, SessionKey
+from ..messages import AuditEvent, Decision, InboundMessage, Route, SessionKey
 from ..storage.database import Database, now
 from ..storage.repositories import sessions, turns
 from ..storage.repositories.sessions import SessionRow
@@ -93,6 +93,8 @@ class Inbox:
             return self._repeat(conn, session, message, moment)
         if session.open_turns >= self._limits.queued:
             raise Busy("this session has too many messages waiting")
+        if message.decision is not None:
+            message = replace(message, route=_latest_route(conn, session))
         lease = moment + timedelta(seconds=self._limits.lease_s)
         take = take and session.open_turns == 0 and session.idle(moment)
         if not sessions.queue(conn, session, lease if take else None):
@@ -114,6 +116,20 @@ class Inbox:
     def _claimed(self, conn: Connection, session: SessionRow, turn: TurnRow) -> Claimed:
         lane = Lane(session.id, turn.id, turn.seq, session.epoch + 1, turn.attempts)
         return Claimed(lane, session, turn, turns.history(conn, session.id, turn.seq, self._limits.history))
+
+    async def note(self, key: SessionKey, event: AuditEvent) -> None:
+        """Audit what belongs to no message, in the session of that key, which is made if it is not there."""
+        for _ in range(RACES):
+            try:
+                return await self._database.run(lambda conn: self._note(conn, key, event))
+            except IntegrityError:
+                continue
+        raise Busy("this session is written to too often")
+
+    def _note(self, conn: Connection, key: SessionKey, event: AuditEvent) -> None:
+        moment = now(conn)
+        session = sessions.by_key(conn, key.digest()) or sessions.create(conn, key, self._locale, moment)
+        self._audit.append(conn, session.id, [event], moment)
 
     async def claim(self, session_id: str) -> Claimed | None:
         """Take the session's lane for its oldest open turn; None when there is none or somebody has it."""
@@ -163,6 +179,7 @@ def to_row(message: InboundMessage) -> dict[str, Any]:
         "locale": message.locale,
         "verbs": message.verbs,
         "decision": asdict(message.decision) if message.decision else None,
+        "route": asdict(message.route) if message.route else None,
     }
 
 
@@ -171,4 +188,13 @@ def from_row(key: SessionKey, message_id: str, stored: Mapping[str, Any]) -> Inb
     decision = stored["decision"]
     if decision is not None:
         decision = Decision(**{**decision, "roles": tuple(decision["roles"])})
-    return InboundMessage(key, message_id, stored["text"], stored["locale"], stored["verbs"], decision)
+    route = Route(**stored["route"]) if stored.get("route") else None
+    return InboundMessage(key, message_id, stored["text"], stored["locale"], stored["verbs"], decision, route)
+
+
+def _latest_route(conn: Connection, session: SessionRow) -> Route | None:
+    """Where an operator's decision is answered: where the turn before it was, which holds for every turn of
+    a provider's session."""
+    latest = turns.numbered(conn, session.id, session.next_seq - 1)
+    stored = latest.inbound.get("route") if latest is not None else None
+    return Route(**stored) if stored else None

@@ -6,7 +6,7 @@ from .answerer import Answerer
 from .closing import Closing
 from .decisions import Decisions
 from .inbox import Claimed
-from .record import TurnRecord
+from .record import Answer, TurnRecord
 from .rounds import Planning
 from .session import SessionLane
 from .view import Views
@@ -35,14 +35,14 @@ class AgentOrchestrator:
             return await self._give_up(record)
         if not await self._decisions.obey(record):
             await self._planning.run(record)
-        reply = await self._answerer.answer(record)
-        await self._closing.close(record, reply)
-        return self._views.of_record(record, reply)
+        answer = await self._answerer.answer(record)
+        await self._closing.close(record, answer)
+        return self._views.of_record(record, answer.whole)
 
     async def _give_up(self, record: TurnRecord) -> TurnView:
         """One fixed sentence, and as few stages as possible: any of the others may be what failed."""
         await self._decisions.abandon(record)
         reply = text("gave_up", record.locale)
         record.end("failed", "gave_up", reply)
-        await self._closing.close(record, reply)
+        await self._closing.close(record, Answer((reply,)))
         return self._views.of_record(record, reply)

@@ -9,16 +9,16 @@ import logging
 import random
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
 from ..ids import new_id
 from ..storage.database import Database, now
-from ..storage.repositories import outbox
+from ..storage.repositories import outbox, receipts
 from ..storage.repositories.outbox import OutboxRow, Settlement
 from ..storage.states import OutboxState
-from .record import TurnRecord
+from .record import Answer, TurnRecord
 
 logger = logging.getLogger("llm_planner.outbox")
 ATTEMPTS = 8
@@ -26,10 +26,20 @@ FIRST_PAUSE_S = 10.0
 LONGEST_PAUSE_S = 3600.0
 ATTEMPT_S = 60.0
 BATCH = 20
+PATIENCE = timedelta(hours=24)
+"""How long something may be put off by those who say when to come back."""
+REPLY = "reply"
+_DESTINATION = 320
+"""Characters of an address that the row shows."""
+_LATE_S = 0.05
+"""A nudge comes a little after its time rather than before it."""
 
 
 class Refused(Exception):
-    """The other side did not take it. `final` says that trying again is useless."""
+    """The other side did not take it. `final` says that trying again is useless; `retry_after_s` when it may
+    be tried again, and then this was no attempt."""
+
+    retry_after_s: float | None = None
 
     def __init__(self, reason: str, *, final: bool = False) -> None:
         super().__init__(reason)
@@ -50,23 +60,73 @@ class Courier(Protocol):
 def letters(record: TurnRecord, moment: datetime) -> list[OutboxRow]:
     """The mails that this turn's steps wrote, as rows."""
     return [
-        OutboxRow(
-            session_id=record.session.id,
-            id=new_id(),
-            turn_id=record.lane.turn_id,
-            kind="mail",
-            destination=mail.to,
-            body={"subject": mail.subject, "text": mail.text},
-            idempotency_key=key,
-            state=OutboxState.QUEUED,
-            attempts=0,
-            due_at=moment,
-            error=None,
-            created_at=moment,
-            finished_at=None,
-        )
+        _row(record, moment, ("mail", mail.to, key), {"subject": mail.subject, "text": mail.text})
         for key, mail in record.mails
     ]
+
+
+def replies(record: TurnRecord, answer: Answer, moment: datetime) -> list[OutboxRow]:
+    """The answer as a row for the provider's courier; none where the caller waits for it.
+
+    `next` is the place in the reply where sending goes on, `references` the provider's ids of what it took.
+    """
+    route, session = record.message.route, record.session
+    if route is None:
+        return []
+    body = {
+        "provider": session.channel,
+        "account": session.account,
+        "user": session.principal,
+        "reply_to": route.reply_to,
+        "thread": route.thread,
+        "callback_id": route.callback_id,
+        "locale": record.locale,
+        "text": answer.text,
+        "cards": [{"confirmation": name, "text": card} for name, card in answer.cards],
+        "next": [0, 0],
+        "references": [],
+    }
+    return [_row(record, moment, (REPLY, route.reply_to[:_DESTINATION], f"{REPLY}:{record.lane.turn_id}"), body)]
+
+
+def _row(
+    record: TurnRecord, moment: datetime, what: tuple[str, str, str], body: Mapping[str, Any]
+) -> OutboxRow:
+    """A fresh row; `what` is its kind, destination and idempotency key."""
+    kind, destination, key = what
+    return OutboxRow(
+        session_id=record.session.id,
+        id=new_id(),
+        turn_id=record.lane.turn_id,
+        kind=kind,
+        destination=destination,
+        body=body,
+        idempotency_key=key,
+        state=OutboxState.QUEUED,
+        attempts=0,
+        due_at=moment,
+        error=None,
+        created_at=moment,
+        finished_at=None,
+    )
+
+
+class Nudge:
+    """Says in this process that something can be delivered now, or will be soon."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def soon(self, seconds: float = 0.0) -> None:
+        if seconds > 0.0:
+            asyncio.get_running_loop().call_later(seconds, self._event.set)
+        else:
+            self._event.set()
+
+    async def wait(self) -> None:
+        """Return at the next nudge, or at once if there was one since the last wait."""
+        await self._event.wait()
+        self._event.clear()
 
 
 class Deliveries:
@@ -75,6 +135,7 @@ class Deliveries:
     def __init__(self, database: Database, couriers: Mapping[str, Courier]) -> None:
         self._database = database
         self._couriers = couriers
+        self.nudge = Nudge()
 
     async def round(self) -> int:
         """Deliver one batch. Returns how many were tried."""
@@ -94,28 +155,39 @@ class Deliveries:
         if not await self._database.run(lambda conn: outbox.claim(conn, row, now(conn) + until)):
             return False
         (fault,) = await asyncio.gather(self._attempt(row), return_exceptions=True)
-        state, pause, error = OutboxState.DELIVERED, 0.0, None
-        if isinstance(fault, Refused):
-            last = fault.final or row.attempts + 1 >= ATTEMPTS
-            state, error = OutboxState.DEAD if last else OutboxState.RETRYING, str(fault)
-            pause = 0.0 if last else backoff(row.attempts)
-        elif fault is not None:
-            # Whatever else a courier raises says nothing about what arrived.
-            told = str(fault) if isinstance(fault, Ambiguous) else f"it ended in {type(fault).__name__}"
-            state, error = OutboxState.UNKNOWN, told
-        if error is not None:
-            logger.warning("delivery %s (%s): %s: %s", row.id, row.kind, state, error)
-        later = timedelta(seconds=pause)
-        await self._database.run(
-            lambda conn: outbox.settle(
-                conn, row, row.attempts + 1, Settlement(state, now(conn) + later, error)
-            )
-        )
+        end = await self._database.run(lambda conn: self._settle(conn, row, fault))
+        if end.error is not None:
+            logger.warning("delivery %s (%s): %s: %s", row.id, row.kind, end.state, end.error)
+        if not end.counted and isinstance(fault, Refused) and fault.retry_after_s is not None:
+            self.nudge.soon(fault.retry_after_s + _LATE_S)
         return True
 
     async def _attempt(self, row: OutboxRow) -> None:
         async with asyncio.timeout(ATTEMPT_S):
             await self._couriers[row.kind].deliver(row)
+
+    def _settle(self, conn: Connection, row: OutboxRow, fault: BaseException | None) -> Settlement:
+        moment = now(conn)
+        end = _verdict(row, fault, moment)
+        outbox.settle(conn, row, row.attempts + 1, end)
+        if row.kind == REPLY and end.state == OutboxState.DELIVERED:
+            receipts.judge(conn, row.session_id, row.id, moment)
+        return end
+
+
+def _verdict(row: OutboxRow, fault: BaseException | None, moment: datetime) -> Settlement:
+    """How an attempt ended. What a courier raises beyond its two says nothing about what arrived."""
+    if fault is None:
+        return Settlement(OutboxState.DELIVERED, moment)
+    if not isinstance(fault, Refused):
+        told = str(fault) if isinstance(fault, Ambiguous) else f"it ended in {type(fault).__name__}"
+        return Settlement(OutboxState.UNKNOWN, moment, told)
+    put_off = fault.retry_after_s is not None and moment - row.created_at < PATIENCE
+    if fault.final or (not put_off and (fault.retry_after_s is not None or row.attempts + 1 >= ATTEMPTS)):
+        return Settlement(OutboxState.DEAD, moment, str(fault))
+    pause = backoff(row.attempts) if fault.retry_after_s is None else fault.retry_after_s
+    later = moment + timedelta(seconds=pause)
+    return Settlement(OutboxState.RETRYING, later, str(fault), counted=not put_off)
 
 
 def backoff(attempts: int) -> float:

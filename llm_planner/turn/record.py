@@ -43,6 +43,26 @@ class StepResult:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a turn says, with placeholders where tokens go: paragraphs, cards as (confirmation id, text), and
+    what stands below the cards."""
+
+    above: tuple[str, ...]
+    cards: tuple[tuple[str, str], ...] = ()
+    below: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> str:
+        """All of it as one text."""
+        return "\n\n".join([*self.above, *(card for _, card in self.cards), *self.below])
+
+    @property
+    def text(self) -> str:
+        """All of it but the cards."""
+        return "\n\n".join([*self.above, *self.below])
+
+
 FINAL = frozenset(["ok", "error", "timeout", "skipped", "unknown"])
 """Statuses that a step does not leave again."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
 from ..states import OutboxState
 from ..tables import outbox
@@ -37,12 +37,29 @@ _HAS = select(_c.idempotency_key).where(
     _c.session_id == bindparam("session"), _c.idempotency_key == bindparam("key")
 )
 _MINE = (_c.session_id == bindparam("session"), _c.id == bindparam("key"))
+_UNDELIVERED = (OutboxState.QUEUED, OutboxState.SENDING, OutboxState.RETRYING)
+_older = outbox.alias("older")
+_HELD_BACK = (
+    select(_older.c.id)
+    .where(
+        _older.c.session_id == _c.session_id,
+        _older.c.kind == _c.kind,
+        _older.c.state.in_(_UNDELIVERED),
+        or_(
+            _older.c.created_at < _c.created_at,
+            and_(_older.c.created_at == _c.created_at, _older.c.id < _c.id),
+        ),
+    )
+    .exists()
+)
+"""Replies of one session leave in their order; letters don't wait for each other."""
 _DUE = (
     select(outbox)
     .where(
         _c.state.in_([OutboxState.QUEUED, OutboxState.RETRYING]),
         _c.due_at <= bindparam("moment"),
         _c.kind.in_(bindparam("kinds", expanding=True)),
+        or_(_c.kind != "reply", ~_HELD_BACK),
     )
     .order_by(_c.due_at)
     .limit(bindparam("most"))
@@ -58,11 +75,31 @@ _SETTLE = (
     .where(*_MINE, _c.state == OutboxState.SENDING, _c.attempts == bindparam("tried"))
     .values(
         state=bindparam("next_state"),
+        attempts=bindparam("count"),
         error=bindparam("why"),
         due_at=bindparam("due"),
         finished_at=bindparam("done"),
     )
 )
+_PROGRESS = (
+    update(outbox)
+    .where(*_MINE, _c.state == OutboxState.SENDING, _c.attempts == bindparam("tried"))
+    .values(body=bindparam("content"))
+)
+_LOCKED = select(outbox).where(*_MINE).with_for_update()
+_KEYED = (
+    select(outbox)
+    .where(_c.session_id == bindparam("session"), _c.idempotency_key == bindparam("key"))
+    .with_for_update()
+)
+_REPORT = (
+    update(outbox)
+    .where(*_MINE, _c.state == bindparam("seen"))
+    .values(
+        state=bindparam("next_state"), error=bindparam("why"), body=bindparam("content"),
+        due_at=bindparam("due"), finished_at=bindparam("done"),
+    )
+)  # fmt: skip
 _REQUEUE = (
     update(outbox)
     .where(*_MINE, _c.state.in_([OutboxState.DEAD, OutboxState.UNKNOWN, OutboxState.RETRYING]))
@@ -104,11 +141,13 @@ def claim(conn: Connection, row: OutboxRow, until: datetime) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How one delivery attempt ended; `due` is when to try again, or when it ended."""
+    """How one delivery attempt ended; `due` is when to try again, or when it ended. One that is not
+    `counted` leaves as many attempts as before."""
 
     state: OutboxState
     due: datetime
     error: str | None = None
+    counted: bool = True
 
 
 def settle(conn: Connection, row: OutboxRow, tried: int, end: Settlement) -> bool:
@@ -116,9 +155,37 @@ def settle(conn: Connection, row: OutboxRow, tried: int, end: Settlement) -> boo
     finished = None if end.state in (OutboxState.RETRYING, OutboxState.QUEUED) else end.due
     values = {
         "session": row.session_id, "key": row.id, "tried": tried, "next_state": end.state,
-        "why": end.error, "due": end.due, "done": finished,
+        "count": tried if end.counted else tried - 1, "why": end.error, "due": end.due, "done": finished,
     }  # fmt: skip
     return conn.execute(_SETTLE, values).rowcount == 1
+
+
+def progress(conn: Connection, row: OutboxRow, body: Mapping[str, Any]) -> bool:
+    """Keep how far the attempt that began with `row` has come. False: it is not that attempt's any more."""
+    values = {"session": row.session_id, "key": row.id, "tried": row.attempts + 1, "content": body}
+    return conn.execute(_PROGRESS, values).rowcount == 1
+
+
+def locked(conn: Connection, session_id: str, outbox_id: str) -> OutboxRow | None:
+    """The row, held until the end of the transaction."""
+    row = conn.execute(_LOCKED, {"session": session_id, "key": outbox_id}).first()
+    return OutboxRow(*row) if row is not None else None
+
+
+def keyed(conn: Connection, session_id: str, idempotency_key: str) -> OutboxRow | None:
+    """The same by its idempotency key."""
+    row = conn.execute(_KEYED, {"session": session_id, "key": idempotency_key}).first()
+    return OutboxRow(*row) if row is not None else None
+
+
+def report(conn: Connection, row: OutboxRow, end: Settlement, body: Mapping[str, Any]) -> None:
+    """Move a row that no worker has, by what the other side told about it later."""
+    finished = None if end.state in (OutboxState.RETRYING, OutboxState.QUEUED) else end.due
+    values = {
+        "session": row.session_id, "key": row.id, "seen": row.state, "next_state": end.state,
+        "why": end.error, "content": body, "due": end.due, "done": finished,
+    }  # fmt: skip
+    conn.execute(_REPORT, values)
 
 
 def requeue(conn: Connection, row: OutboxRow, due: datetime) -> bool:

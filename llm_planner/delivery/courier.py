@@ -1,0 +1,89 @@
+"""The courier of replies: fills in what is live at this moment, and keeps a receipt for each message."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from ..errors import LaneLost
+from ..i18n import text
+from ..storage.database import Database, now
+from ..storage.repositories import confirmations, outbox, receipts
+from ..storage.repositories.outbox import OutboxRow
+from ..turn.cards import fill_tokens
+from ..turn.outbox import Refused
+from ..turn.tokens import Tokens
+from .base import Card, OutgoingReply, Place, Receipt, Sender
+from .statuses import LONGEST_REFERENCE
+
+REPORTING: Final = frozenset(["twilio", "meta", "360dialog", "ycloud"])
+"""Providers that tell later what became of a message; the others' ids are not unique beyond one chat."""
+
+
+class ReplyCourier:
+    """Delivers rows of the kind `reply` through the sender of their provider."""
+
+    def __init__(self, database: Database, senders: Mapping[str, Sender], tokens: Tokens) -> None:
+        self._database = database
+        self._senders = senders
+        self._tokens = tokens
+
+    async def deliver(self, row: OutboxRow) -> None:
+        """Send what is left of a reply. Raises Refused or Ambiguous; LaneLost when the row was taken away."""
+        provider = row.body["provider"]
+        sender = self._senders.get(provider)
+        if sender is None:
+            raise Refused(f"{provider}: nothing to send with; its API is not configured", final=True)
+        reply = await self._database.read(lambda conn: self._reply(conn, row))
+        kept = Kept(row)
+        async for receipt in sender.send(reply, row.idempotency_key, Place(*row.body["next"])):
+            body = kept.after(receipt)
+            await self._database.run(lambda conn, body=body: _keep(conn, row, body))  # type: ignore[misc]
+
+    def _reply(self, conn: Connection, row: OutboxRow) -> OutgoingReply:
+        body = row.body
+        cards = body["cards"]
+        pending = confirmations.pending(conn, row.session_id, now(conn)) if cards else ()
+        live = {item.id: self._tokens.of(item.id) for item in pending if item.approver == "user"}
+        return OutgoingReply(
+            account=body["account"],
+            user=body["user"],
+            reply_to=body["reply_to"],
+            text=body["text"],
+            cards=tuple(_card(card, live, body["locale"]) for card in cards),
+            thread=body["thread"],
+            callback_id=body["callback_id"],
+        )
+
+
+class Kept:
+    """The row's body as it grows with each receipt."""
+
+    def __init__(self, row: OutboxRow) -> None:
+        self._body = dict(row.body)
+
+    def after(self, receipt: Receipt) -> Mapping[str, Any]:
+        """The body with one more receipt in it."""
+        place, known = receipt.resume, self._body["references"]
+        self._body |= {"next": [place.piece, place.part], "references": [*known, receipt.reference]}
+        return dict(self._body)
+
+
+def _card(card: Mapping[str, str], live: Mapping[str, str], locale: str) -> Card:
+    """A card with its token where it still waits for this user; otherwise it says so and has no buttons."""
+    token = live.get(card["confirmation"])
+    return Card(
+        fill_tokens(card["text"], live, locale),
+        f"confirm:{token}" if token else None,
+        f"cancel:{token}" if token else None,
+        text("button_confirm", locale),
+        text("button_cancel", locale),
+    )
+
+
+def _keep(conn: Connection, row: OutboxRow, body: Mapping[str, Any]) -> None:
+    if not outbox.progress(conn, row, body):
+        raise LaneLost("this delivery was given up while it was sent")
+    references: Sequence[str] = body["references"]
+    if body["provider"] in REPORTING and len(references[-1]) <= LONGEST_REFERENCE:
+        receipts.link(conn, row, references[-1], now(conn))
