@@ -17,6 +17,7 @@ from typing import Any
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 
+from llm_planner.provider_settings import ProviderSettings
 from llm_planner.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,7 +79,9 @@ def documented_settings(text: str) -> list[tuple[str, str]]:
 
 def settings() -> list[tuple[str, str]]:
     """The same from the code."""
-    return [(name.upper(), _shown(field.default)) for name, field in Settings.model_fields.items()]
+    fields = Settings.model_fields
+    order = [name for name in fields if name not in ProviderSettings.model_fields]
+    return [(name.upper(), _shown(fields[name].default)) for name in [*order, *ProviderSettings.model_fields]]
 
 
 def _shown(default: Any) -> str:

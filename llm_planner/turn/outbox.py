@@ -86,7 +86,9 @@ def replies(record: TurnRecord, answer: Answer, moment: datetime) -> list[Outbox
         "next": [0, 0],
         "references": [],
     }
-    return [_row(record, moment, (REPLY, route.reply_to[:_DESTINATION], f"{REPLY}:{record.lane.turn_id}"), body)]
+    return [
+        _row(record, moment, (REPLY, route.reply_to[:_DESTINATION], f"{REPLY}:{record.lane.turn_id}"), body)
+    ]
 
 
 def _row(

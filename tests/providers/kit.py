@@ -319,7 +319,5 @@ PEOPLE: dict[str, tuple[type[Person], Callable[[], FakeProvider]]] = {
 
 async def deliver(client: Any, signed: Signed) -> tuple[int, bytes, Mapping[str, str]]:
     """POST a webhook request; status, body and headers of the answer."""
-    async with client.http.post(
-        client.url + signed.path, data=signed.body, headers=signed.headers
-    ) as answer:
+    async with client.http.post(client.url + signed.path, data=signed.body, headers=signed.headers) as answer:
         return answer.status, await answer.read(), answer.headers

@@ -65,6 +65,9 @@ async def test_a_conversation_from_text_to_receipt(open_door: Any, name: str) ->
         done = person.sent()[-1]
         for state in ("delivered", "sent", "read"):
             await takes(client, person.status(done, state))
-        told = [row.status for row in await client.rows("SELECT status FROM outbox_receipts WHERE status <> 'taken'")]
+        told = [
+            row.status
+            for row in await client.rows("SELECT status FROM outbox_receipts WHERE status <> 'taken'")
+        ]
         assert told == ["read"]
     await replied(client, 4)

@@ -1,0 +1,208 @@
+"""The providers' door over HTTP: shut, forged, too large, in batches, and never waiting for the model."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from llm_planner.llm.scripted import ScriptedModel
+from llm_planner.errors import DatabaseUnavailable
+
+from ..harness import Client
+from ..tools import Echo, plan
+from ..turn_kit import always, eventually, there_are
+from .kit import PEOPLE, SECRET, MetaPerson, Signed, deliver, mac
+
+each_provider = pytest.mark.parametrize("name", list(PEOPLE))
+SECRET_VARIABLES = {
+    "twilio": "twilio_auth_token",
+    "meta": "whatsapp_app_secret",
+    "ycloud": "ycloud_webhook_secret",
+    "telegram": "telegram_webhook_secret_token",
+    "slack": "slack_signing_secret",
+}
+
+
+def hello() -> ScriptedModel:
+    return always(plan(reply="hola"))
+
+
+async def count(client: Client, sql: str) -> int:
+    return len(await client.rows(sql))
+
+
+@each_provider
+async def test_a_forged_request_is_refused_and_nothing_is_stored(open_door: Any, name: str) -> None:
+    client, person = await open_door(name, [Echo], hello())
+    good = person.says("hola")
+    for forged in (
+        Signed(good.path, {}, good.body),
+        Signed(good.path, {key: value[:-3] + "abc" for key, value in good.headers.items()}, good.body),
+    ):
+        status, body, headers = await deliver(client, forged)
+        assert (status, json.loads(body)["code"]) == (401, "bad_signature")
+        assert "www-authenticate" not in headers
+    assert await count(client, "SELECT id FROM sessions") == 0
+
+
+@each_provider
+async def test_without_its_secret_the_door_is_shut_and_the_log_names_the_setting(
+    open_door: Any, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variable = SECRET_VARIABLES[name]
+    client, _ = await open_door(name, [Echo], hello(), provider=name, **{variable: None})
+    for path in (f"/provider/{name}/inbound", "/provider/inbound"):
+        status, body, _ = await deliver(client, Signed(path, {}, b"{}"))
+        assert (status, json.loads(body)["code"]) == (503, "provider_not_ready")
+    logged = capsys.readouterr().err
+    assert variable.upper() in logged
+    assert "PROVIDER_HMAC_SECRET" in logged
+
+
+async def test_a_provider_that_is_not_known_or_not_configured_is_not_there(open_door: Any) -> None:
+    client, _ = await open_door("meta", [Echo], hello())
+    for name in ("twilio", "nobody", "Meta", "%00", "chatwoot"):
+        for method in ("GET", "POST"):
+            async with client.http.request(method, f"{client.url}/provider/{name}/inbound") as answer:
+                assert (answer.status, (await answer.json())["code"]) == (404, "provider_not_found"), name
+
+
+async def test_the_secret_of_the_named_provider_may_stand_in_the_general_variable(open_door: Any) -> None:
+    more = {"whatsapp_app_secret": None, "provider": "meta", "provider_hmac_secret": SECRET}
+    client, person = await open_door("meta", [Echo], hello(), **more)
+    signed = person.says("hola")
+    for path in ("/provider/inbound", "/provider/meta/inbound"):
+        status, body, _ = await deliver(client, Signed(path, signed.headers, signed.body))
+        assert (status, body) == (200, b"")
+    status, _, _ = await deliver(client, Signed("/provider/generic/inbound", {}, b"{}"))
+    assert status == 404
+
+
+async def test_meta_s_handshake_gives_the_challenge_for_the_right_token_alone(open_door: Any) -> None:
+    client, _ = await open_door("meta", [Echo], hello())
+    query = {"hub.mode": "subscribe", "hub.challenge": "4711", "hub.verify_token": "a-verify-token-of-ours"}
+    url = f"{client.url}/provider/meta/inbound"
+    async with client.http.get(url, params=query) as answer:
+        assert (answer.status, await answer.text()) == (200, "4711")
+    async with client.http.get(url, params={**query, "hub.verify_token": "wrong"}) as answer:
+        assert answer.status == 403
+        assert "4711" not in await answer.text()
+
+
+async def test_too_large_and_encoded_bodies_are_refused_before_they_are_read_whole(open_door: Any) -> None:
+    client, person = await open_door("meta", [Echo], hello(), provider_max_body_bytes=4096)
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b"x" * 1024
+
+    url = client.url + "/provider/meta/inbound"
+    for data in (b"x" * 4097, endless()):
+        async with client.http.post(url, data=data) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (413, "body_too_large")
+    good = person.says("hola")
+    for encoding in ("gzip", "identity", ""):
+        headers = {**good.headers, "Content-Encoding": encoding}
+        status, _, _ = await deliver(client, Signed(good.path, headers, good.body))
+        assert status == 415, encoding
+    assert await count(client, "SELECT id FROM turns") == 0
+
+
+async def test_authentic_bytes_that_are_no_delivery_are_a_400(open_door: Any) -> None:
+    client, _ = await open_door("meta", [Echo], hello())
+    header = {"X-Hub-Signature-256": "sha256=" + mac(b"[1]").hex()}
+    status, body, _ = await deliver(client, Signed("/provider/meta/inbound", header, b"[1]"))
+    assert (status, json.loads(body)["code"]) == (400, "malformed_request")
+
+
+async def test_unsigned_webhooks_are_taken_where_the_settings_say_so_and_the_log_cries(
+    open_door: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = {"provider_verify_signature": False, "log_level": "warning"}
+    client, person = await open_door("meta", [Echo], hello(), **more)
+    assert "NOBODY CHECKS WHO SENDS" in capsys.readouterr().err
+    good = person.says("hola")
+    status, _, _ = await deliver(client, Signed(good.path, {}, good.body))
+    assert status == 200
+    await eventually(lambda: there_are(client, 1, "SELECT id FROM outbox WHERE state = 'delivered'"))
+
+
+async def test_the_answer_does_not_wait_for_the_model(open_door: Any) -> None:
+    gate = asyncio.Event()
+
+    class Slow(ScriptedModel):
+        async def complete(self, request: Any) -> Any:
+            await gate.wait()
+            return await super().complete(request)
+
+    client, person = await open_door("telegram", [Echo], Slow([plan(reply="al fin")] * 3))
+    async with asyncio.timeout(3):
+        status, _, _ = await deliver(client, person.says("hola"))
+    assert status == 200
+    assert person.sent() == []
+    assert await count(client, "SELECT id FROM turns WHERE state <> 'answered'") == 1
+    gate.set()
+    await eventually(lambda: there_are(client, 1, "SELECT id FROM outbox WHERE state = 'delivered'"))
+    assert person.sent()[0].text == "al fin"
+
+
+async def test_one_bad_item_in_a_batch_of_a_thousand_spoils_only_itself(open_door: Any) -> None:
+    client, person = await open_door("meta", [Echo], hello(), workers_inline=False)
+    assert isinstance(person, MetaPerson)
+    messages = [{**person.message(f"m{n}", str(n)), "from": f"52155500{n % 50:05}"} for n in range(1000)]
+    messages[500] = {"from": "5215550000001", "type": "text", "text": {"body": "no id"}}
+    batch = person.signed({"messages": messages})
+    assert (await deliver(client, batch))[:2] == (200, b"")
+    assert await count(client, "SELECT message_id FROM dedupe_messages") == 999
+    (event,) = await client.rows("SELECT payload FROM audit_events WHERE kind = 'items_rejected'")
+    assert json.loads(event.payload)["count"] == 1
+    # Again in other batches: repeats, and one id with other content.
+    messages[3]["text"] = {"body": "something else"}
+    for part in (messages[:300], messages[200:500]):
+        assert (await deliver(client, person.signed({"messages": part})))[0] == 200
+    assert await count(client, "SELECT message_id FROM dedupe_messages") == 999
+    assert await count(client, "SELECT seq FROM audit_events WHERE kind = 'message_conflict'") == 1
+
+
+async def test_messages_of_one_session_keep_their_order(open_door: Any) -> None:
+    client, person = await open_door("meta", [Echo], hello())
+    assert isinstance(person, MetaPerson)
+    batch = person.signed({"messages": [person.message(f"m{n}") for n in range(20)]})
+    assert (await deliver(client, batch))[0] == 200
+    found = await client.rows("SELECT inbound FROM turns ORDER BY seq")
+    assert [json.loads(row.inbound)["text"] for row in found] == [f"m{n}" for n in range(20)]
+
+
+async def test_a_database_that_is_away_makes_the_provider_come_again(open_door: Any) -> None:
+    client, person = await open_door("meta", [Echo], hello(), workers_inline=False)
+    database: Any = client.parts.database
+    run = database.run
+
+    async def away(fn: Any) -> Any:
+        raise DatabaseUnavailable("away")
+
+    database.run = away
+    signed = person.says("hola")
+    status, body, headers = await deliver(client, signed)
+    database.run = run
+    assert (status, json.loads(body)["code"]) == (503, "database_unavailable")
+    assert headers["retry-after"]
+    assert (await deliver(client, signed))[0] == 200
+    assert await count(client, "SELECT id FROM turns") == 1
+
+
+async def test_a_full_queue_makes_the_provider_come_again(open_door: Any) -> None:
+    gate = asyncio.Event()
+
+    class Slow(ScriptedModel):
+        async def complete(self, request: Any) -> Any:
+            await gate.wait()
+            return await super().complete(request)
+
+    model = Slow([plan(reply="x")] * 9)
+    client, person = await open_door("slack", [Echo], model, budget_queued_messages=2)
+    told = [(await deliver(client, person.says(f"m{n}")))[0] for n in range(3)]
+    assert told == [200, 200, 503]
+    gate.set()
