@@ -14,6 +14,8 @@ from .errors import PlannerError, StartError
 from .turn.inbox import Claimed
 
 logger = logging.getLogger("llm_planner.engine")
+BREATH_S = 0.02
+"""Between two nudged deliveries: what is closed meanwhile leaves with the next one."""
 AT_ONCE = 1000
 """Turns that one process works on at the same time."""
 
@@ -71,7 +73,7 @@ class EmbeddedEngine:
     async def start(self, handlers: Handlers, *, background: bool) -> None:
         self._handlers = handlers
         self._loops.append(asyncio.create_task(_every(self._renew_s, handlers.renew)))
-        self._loops.append(asyncio.create_task(_every(0.0, self._deliver_posted)))
+        self._loops.append(asyncio.create_task(_every(BREATH_S, self._deliver_posted)))
         if background:
             self._loops.append(asyncio.create_task(_every(self._sweep_s, self._sweep)))
             self._loops.append(asyncio.create_task(_every(self._sweep_s, self._deliver)))

@@ -368,6 +368,9 @@ class Recorder:
         self.delivered.set()
         return 0
 
+    async def posted(self) -> None:
+        await asyncio.Event().wait()
+
     async def fire_timers(self) -> None:
         await asyncio.sleep(0)
 

@@ -68,11 +68,13 @@ class ProviderDoor:
             logger.warning("%s: refused: %s", name, error.why)
             return problem(error.status, error.reason, error.detail)
         except NotReady as error:
-            needed = self._policy.secret_setting(name)
-            logger.error("%s: shut: %s; see %s", name, error.detail, needed)
+            self._tell_shut(name, error)
             raise
         await self._keep(channel.name, delivery)
         return _answer(delivery.response)
+
+    def _tell_shut(self, name: str, why: NotReady) -> None:
+        logger.error("%s: shut: %s; see %s", name, why.detail, self._policy.secret_setting(name))
 
     async def _as_it_came(self, request: Request) -> WebhookRequest:
         """The request before anything is parsed. The address is ours by configuration, never by `Host`."""

@@ -1,7 +1,6 @@
 """What the provider tests share: each provider as its users see it, signed requests in, its double's messages out."""
 
 import base64
-import hashlib
 import hmac
 import itertools
 import json

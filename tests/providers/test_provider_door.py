@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from llm_planner.llm.scripted import ScriptedModel
 from llm_planner.errors import DatabaseUnavailable
+from llm_planner.llm.scripted import ScriptedModel
 
 from ..harness import Client
 from ..tools import Echo, plan

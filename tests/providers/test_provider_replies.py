@@ -193,7 +193,7 @@ async def test_a_lost_answer_is_found_by_what_we_gave_along_and_the_rest_is_sent
 
 
 async def test_a_status_of_a_stranger_s_message_changes_nothing_and_is_forgotten(open_door: Any) -> None:
-    client, person = await open_door("meta", [Echo], echoing())
+    client, _ = await open_door("meta", [Echo], echoing())
     odd = ["reply:nothing.0.0", "reply:" + "0" * 36 + ".0.0", "x" * 5000]
     for number, key in enumerate(odd):
         update = StatusUpdate(f"e{number}", f"wamid.{number}", "failed", "1", key)
