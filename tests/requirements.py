@@ -30,6 +30,10 @@ REQUIREMENTS = {
     "http.turn-shape": "the turn response has exactly the keys of the contract",
     "http.duplicate": "the same message_id gives the same turn with duplicate true, waits, then 503 with Retry-After",
     "http.conflict": "the same message_id with another body is 409",
+    "http.provider": "POST /provider/inbound: durable before the answer, which is what that provider expects",
+    "http.provider-shut": "401 bad signature, 404 not known or not configured, 503 provider_not_ready without a secret",
+    "http.provider-handshake": "GET /provider/inbound is Meta's hub.challenge handshake",
+    "http.provider-named": "POST /provider/{provider}/inbound: several providers at once",
     "who.session": "a session is (channel, account, principal, label); x on the web and x on WhatsApp are two",
     "who.open": "WEB_AUTH=open: anon:<label>",
     "who.token": "WEB_AUTH=token: the minted id is a secret, stored hashed",
@@ -65,6 +69,7 @@ REQUIREMENTS = {
     # 5. Settings
     "settings.named": "a wrong value stops the start and names the variable",
     "settings.provider": "LLM_PROVIDER=auto picks by what is set; never a silent fallback",
+    "settings.providers": "PROVIDER, its secret or PROVIDER_HMAC_SECRET, and each provider's own variables",
     "settings.production": "production refuses open web auth, missing or short secrets, SQLite with several processes",
     "settings.db-url": "DB_URL takes sqlite, mysql, mysql+pymysql and mariadb URLs",
     # 6. Tables
@@ -86,13 +91,14 @@ REQUIREMENTS = {
     "rule.11": "no transaction is held while waiting for the network",
     "rule.12": "untrusted is a label",
     "rule.13": "reads can leak",
+    "rule.14": "raw bytes are verified first; one bad item spoils only itself",
     "rule.15": "a session id is a label, not an identity",
     "rule.16": "money has a ceiling",
     "rule.17": "the audit is chained and erasable",
 }
 
 LATER = {
-    "POST and GET /provider/inbound, the provider settings, webhook sign, replay, check": 4,
+    "webhook sign, replay, check": 4,
     "text/event-stream, eval, EMBEDDED_MODEL": 5,
     "/console, CONSOLE_PASSWORD, init, chat, operators, doctor, OTEL_*": 6,
     "TURN_ENGINE, TEMPORAL_ADDRESS, RETENTION_*": 3,

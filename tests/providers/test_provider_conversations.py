@@ -71,3 +71,16 @@ async def test_a_conversation_from_text_to_receipt(open_door: Any, name: str) ->
         ]
         assert told == ["read"]
     await replied(client, 4)
+
+
+@each_provider
+async def test_repeated_and_reordered_deliveries_are_each_handled_once(open_door: Any, name: str) -> None:
+    client, person = await open_door(name, TOOLS, ScriptedModel(itertools.repeat(plan(reply="hola"))))
+    wanted = [person.says(f"número {number}") for number in range(5)]
+    await asyncio.gather(*(takes(client, signed) for signed in [*reversed(wanted), *wanted, *wanted]))
+    sql = "SELECT id FROM turns WHERE state = 'answered'"
+    await eventually(lambda: there_are(client, 5, sql))
+    for signed in wanted:
+        await takes(client, signed)
+    assert len(await client.rows("SELECT id FROM turns")) == 5
+    assert len(await client.rows("SELECT id FROM outbox")) == 5

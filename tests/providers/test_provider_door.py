@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -33,6 +34,7 @@ async def count(client: Client, sql: str) -> int:
     return len(await client.rows(sql))
 
 
+@pytest.mark.covers("http.provider-shut", "rule.14")
 @each_provider
 async def test_a_forged_request_is_refused_and_nothing_is_stored(open_door: Any, name: str) -> None:
     client, person = await open_door(name, [Echo], hello())
@@ -47,6 +49,7 @@ async def test_a_forged_request_is_refused_and_nothing_is_stored(open_door: Any,
     assert await count(client, "SELECT id FROM sessions") == 0
 
 
+@pytest.mark.covers("http.provider-shut")
 @each_provider
 async def test_without_its_secret_the_door_is_shut_and_the_log_names_the_setting(
     open_door: Any, name: str, capsys: pytest.CaptureFixture[str]
@@ -61,6 +64,7 @@ async def test_without_its_secret_the_door_is_shut_and_the_log_names_the_setting
     assert "PROVIDER_HMAC_SECRET" in logged
 
 
+@pytest.mark.covers("http.provider-shut")
 async def test_a_provider_that_is_not_known_or_not_configured_is_not_there(open_door: Any) -> None:
     client, _ = await open_door("meta", [Echo], hello())
     for name in ("twilio", "nobody", "Meta", "%00", "chatwoot"):
@@ -80,6 +84,7 @@ async def test_the_secret_of_the_named_provider_may_stand_in_the_general_variabl
     assert status == 404
 
 
+@pytest.mark.covers("http.provider-handshake")
 async def test_meta_s_handshake_gives_the_challenge_for_the_right_token_alone(open_door: Any) -> None:
     client, _ = await open_door("meta", [Echo], hello())
     query = {"hub.mode": "subscribe", "hub.challenge": "4711", "hub.verify_token": "a-verify-token-of-ours"}
@@ -148,6 +153,7 @@ async def test_the_answer_does_not_wait_for_the_model(open_door: Any) -> None:
     assert person.sent()[0].text == "al fin"
 
 
+@pytest.mark.covers("rule.14")
 async def test_one_bad_item_in_a_batch_of_a_thousand_spoils_only_itself(open_door: Any) -> None:
     client, person = await open_door("meta", [Echo], hello(), workers_inline=False)
     assert isinstance(person, MetaPerson)
@@ -206,3 +212,32 @@ async def test_a_full_queue_makes_the_provider_come_again(open_door: Any) -> Non
     told = [(await deliver(client, person.says(f"m{n}")))[0] for n in range(3)]
     assert told == [200, 200, 503]
     gate.set()
+
+
+@pytest.mark.covers("http.provider", "http.provider-named")
+async def test_each_provider_gets_the_very_answer_it_expects(open_door: Any) -> None:
+    more = {"provider_hmac_secret": SECRET, "whatsapp_app_secret": SECRET}
+    client, person = await open_door("twilio", [Echo], hello(), **more)
+    status, body, headers = await deliver(client, person.says("hola"))
+    assert (status, body, headers["content-type"]) == (200, b"<Response></Response>", "text/xml")
+    at = str(int(time.time()))
+    raw = json.dumps({"message_id": "m1", "from": "ana", "text": "hola"}).encode()
+    value = "sha256=" + mac(f"{at}.".encode() + raw).hex()
+    signed = {"X-Provider-Timestamp": at, "X-Provider-Signature": value}
+    for path in ("/provider/inbound", "/provider/generic/inbound"):
+        status, body, headers = await deliver(client, Signed(path, signed, raw))
+        assert (status, json.loads(body)) == (202, {"status": "accepted"})
+    assert await count(client, "SELECT id FROM turns") == 2
+
+
+async def test_the_address_that_is_signed_is_the_public_one_whatever_the_host_says(open_door: Any) -> None:
+    client, person = await open_door("twilio", [Echo], hello())
+    good = person.says("hola")
+    headers = {**good.headers, "Host": "agent.example.com", "X-Forwarded-Host": "evil.example.com"}
+    assert (await deliver(client, Signed(good.path, headers, good.body)))[0] == 200
+    status, _, _ = await deliver(client, Signed(good.path + "?x=1", good.headers, good.body))
+    assert status == 401
+    status, _, _ = await deliver(
+        client, Signed(good.path, {**headers, "Host": "evil.example.com"}, good.body)
+    )
+    assert status == 421

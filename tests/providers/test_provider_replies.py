@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from llm_planner.channels import StatusUpdate
+from llm_planner.engine import EmbeddedEngine
 from llm_planner.testing.providers import Fail, Lost, Slow, Throttle
 
 from ..harness import operator
@@ -222,3 +223,31 @@ def test_every_person_has_another_address() -> None:
     for kind, make in PEOPLE.values():
         people: list[Person] = [kind(make(), number) for number in (1, 2)]
         assert people[0].address != people[1].address
+
+
+async def test_a_reply_that_is_leaving_when_the_process_ends_is_finished_first() -> None:
+    class Handlers:
+        began, go, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def deliver(self) -> int:
+            self.began.set()
+            await self.go.wait()
+            self.done.set()
+            return 1
+
+        async def posted(self) -> None:
+            await asyncio.sleep(0)
+
+        renew = fire_timers = posted
+
+        async def waiting(self) -> list[str]:
+            return []
+
+    engine, handlers = EmbeddedEngine(60, 60), Handlers()
+    await engine.start(handlers, background=False)  # type: ignore[arg-type]
+    await handlers.began.wait()
+    ending = asyncio.create_task(engine.drain(5))
+    await asyncio.sleep(0)
+    handlers.go.set()
+    await ending
+    assert handlers.done.is_set()

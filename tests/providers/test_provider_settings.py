@@ -40,6 +40,7 @@ def test_nothing_set_is_the_generic_door_alone_and_nobody_to_send_through() -> N
     assert senders(made()) == {}
 
 
+@pytest.mark.covers("settings.providers")
 @pytest.mark.parametrize("name", list(WEBHOOK_SECRETS))
 def test_a_provider_is_there_when_it_is_named_or_has_its_own_secret(name: Any) -> None:
     own = WEBHOOK_SECRETS[name]
