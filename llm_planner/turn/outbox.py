@@ -31,6 +31,8 @@ PATIENCE = timedelta(hours=24)
 REPLY = "reply"
 _DESTINATION = 320
 """Characters of an address that the row shows."""
+_LEAST_PAUSE_S = 0.5
+"""Whoever says "again, at once" is not believed."""
 _LATE_S = 0.05
 """A nudge comes a little after its time rather than before it."""
 
@@ -161,7 +163,7 @@ class Deliveries:
         if end.error is not None:
             logger.warning("delivery %s (%s): %s: %s", row.id, row.kind, end.state, end.error)
         if not end.counted and isinstance(fault, Refused) and fault.retry_after_s is not None:
-            self.nudge.soon(fault.retry_after_s + _LATE_S)
+            self.nudge.soon(max(fault.retry_after_s, _LEAST_PAUSE_S) + _LATE_S)
         return True
 
     async def _attempt(self, row: OutboxRow) -> None:
@@ -187,7 +189,8 @@ def _verdict(row: OutboxRow, fault: BaseException | None, moment: datetime) -> S
     put_off = fault.retry_after_s is not None and moment - row.created_at < PATIENCE
     if fault.final or (not put_off and (fault.retry_after_s is not None or row.attempts + 1 >= ATTEMPTS)):
         return Settlement(OutboxState.DEAD, moment, str(fault))
-    pause = backoff(row.attempts) if fault.retry_after_s is None else fault.retry_after_s
+    wait = fault.retry_after_s
+    pause = backoff(row.attempts) if wait is None else max(wait, _LEAST_PAUSE_S)
     later = moment + timedelta(seconds=pause)
     return Settlement(OutboxState.RETRYING, later, str(fault), counted=not put_off)
 

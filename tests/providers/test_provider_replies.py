@@ -8,6 +8,7 @@ import pytest
 
 from llm_planner.channels import StatusUpdate
 from llm_planner.engine import EmbeddedEngine
+from llm_planner.storage.repositories import outbox
 from llm_planner.testing.providers import Fail, Lost, Slow, Throttle
 
 from ..harness import operator
@@ -60,6 +61,15 @@ async def test_a_throttled_reply_leaves_later_and_that_was_no_attempt(open_door:
     done = await ends(client, "delivered")
     assert done.attempts == 1
     assert [sent.text for sent in person.sent()] == ["hola"]
+
+
+async def test_a_provider_that_says_at_once_is_not_asked_in_a_circle(open_door: Any) -> None:
+    client, person = await open_door("slack", [Echo], echoing(), workers_inline=False)
+    person.double.then(Throttle(0))
+    await takes(client, person.says("hola"))
+    waiting = await ends(client, "retrying")
+    row = await client.parts.database.read(lambda conn: outbox.find(conn, waiting.id))
+    assert (row.due_at - row.created_at).total_seconds() >= 0.5
 
 
 async def test_what_is_put_off_for_a_day_is_dead(open_door: Any) -> None:
