@@ -131,7 +131,8 @@ def _settle(job: Job) -> None:
     if job.future.done():
         return
     if isinstance(job.error, StopIteration):
-        job.future.set_exception(RuntimeError("a transaction raised StopIteration"))  # no future carries that one
+        # A future can't carry that one.
+        job.future.set_exception(RuntimeError("a transaction raised StopIteration"))
     elif job.error is not None:
         job.future.set_exception(job.error)
     else:
