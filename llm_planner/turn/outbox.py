@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -156,8 +157,10 @@ class Deliveries:
 
     async def _deliver(self, row: OutboxRow) -> bool:
         until = timedelta(seconds=2 * ATTEMPT_S)
-        if not await self._database.run(lambda conn: outbox.claim(conn, row, now(conn) + until)):
+        taken = await self._database.run(lambda conn: _claimed(conn, row, now(conn) + until))
+        if taken is None:
             return False
+        row = taken
         (fault,) = await asyncio.gather(self._attempt(row), return_exceptions=True)
         end = await self._database.run(lambda conn: self._settle(conn, row, fault))
         if end.error is not None:
@@ -177,6 +180,14 @@ class Deliveries:
         if row.kind == REPLY and end.state == OutboxState.DELIVERED:
             receipts.judge(conn, row.session_id, row.id, moment)
         return end
+
+
+def _claimed(conn: Connection, row: OutboxRow, until: datetime) -> OutboxRow | None:
+    """The row as it was when it was taken: one that was put off since it was read may have come further."""
+    if not outbox.claim(conn, row, until):
+        return None
+    current = outbox.locked(conn, row.session_id, row.id)
+    return replace(row, body=current.body) if current is not None else None
 
 
 def _verdict(row: OutboxRow, fault: BaseException | None, moment: datetime) -> Settlement:

@@ -72,6 +72,25 @@ async def test_a_provider_that_says_at_once_is_not_asked_in_a_circle(open_door: 
     assert (row.due_at - row.created_at).total_seconds() >= 0.5
 
 
+async def test_a_reply_that_went_further_since_it_was_read_goes_on_from_there(open_door: Any) -> None:
+    long = always(plan(("echo", {"text": "x " * 3000})))
+    client, person = await open_door("meta", [Echo], long, workers_inline=False)
+    person.double.then(Throttle(600))
+    await takes(client, person.says("hola"))
+    waiting = await ends(client, "retrying")
+    database, deliveries = client.parts.database, client.parts.worker._deliveries
+    deliveries._couriers["reply"]._senders["meta"]._pace._full_at.clear()
+    seen = await database.read(lambda conn: outbox.find(conn, waiting.id))
+    person.double.then(None, Throttle(600))
+    assert await deliveries._deliver(seen)
+    again = await database.read(lambda conn: outbox.find(conn, waiting.id))
+    assert (again.state, again.attempts, len(person.sent())) == (seen.state, seen.attempts, 1)
+    deliveries._couriers["reply"]._senders["meta"]._pace._full_at.clear()
+    assert await deliveries._deliver(seen)
+    assert len(person.sent()) == 2
+    assert person.sent()[0].text != person.sent()[1].text
+
+
 async def test_what_is_put_off_for_a_day_is_dead(open_door: Any) -> None:
     client, person = await open_door("meta", [Echo], echoing(), workers_inline=False)
     person.double.then(Throttle(600))
