@@ -109,7 +109,7 @@ def assemble(made_of: Ingredients) -> Parts:
     models = _models(made_of, database, model, gate.tokens) if model is not None else None
     parking = Parking(database, gate, guard, settings.confirm_ttl_sec, settings.budget_pending_writes)
     closing, executor = Closing(database, audit, gate.tokens), Executor(guard)
-    journal = Journal(database, registry, gate, audit, guard)
+    journal = Journal(database, registry, gate, audit, guard, executor)
     limits = (settings.max_plan_rounds, settings.budget_steps)
     planner = made_of.planner or _planner(made_of, models, gate.tokens)
     planning = Planning(planner, registry, closing, executor, parking, limits)

@@ -9,7 +9,7 @@ from .http import Answer, Request, as_json
 from .layout import Limits, Part
 from .pace import Limit
 from .sending import Provider
-from .verdicts import by_status, unreadable, word
+from .verdicts import by_status, known, word
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,5 @@ class Chatwoot(Provider):
 
     def reference(self, answer: Answer, key: str) -> str:
         if 200 <= answer.status < 300:
-            found = word(answer.data.get("id"))
-            if not found:
-                raise unreadable(self.name, answer.status)
-            return found
+            return known(word(answer.data.get("id")), self.name, answer)
         raise by_status(self.name, answer, None, answer.data.get("error") or answer.data.get("message"))

@@ -11,7 +11,7 @@ from .http import Answer, Request, as_json
 from .layout import Limits, Part
 from .pace import Limit
 from .sending import Provider
-from .verdicts import at, by_status, number, unreadable
+from .verdicts import at, by_status, known, number
 
 META_API: Final = "https://graph.facebook.com/v25.0"
 DIALOG360_API: Final = "https://waba-v2.360dialog.io"
@@ -37,10 +37,7 @@ class _CloudApi(Provider):
 
     def reference(self, answer: Answer, key: str) -> str:
         if 200 <= answer.status < 300:
-            found = cloud_api.first_id(answer.data.get("messages"))
-            if not found:
-                raise unreadable(self.name, answer.status)
-            return found
+            return known(cloud_api.first_id(answer.data.get("messages")), self.name, answer)
         code = number(at(answer.data, "error", "code"))
         fault = cloud_api.fault(self.name, code, answer.retry_after_s)
         raise fault or by_status(self.name, answer, code, at(answer.data, "error", "message"))

@@ -12,7 +12,7 @@ from .layout import Limits, Part
 from .pace import Limit
 from .sending import Provider
 from .text import utf16
-from .verdicts import at, by_status, dead, number, unreadable, wait, word
+from .verdicts import at, by_status, dead, known, number, unreadable, wait, word
 
 TELEGRAM_API: Final = "https://api.telegram.org"
 _TOKEN: Final = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{10,200}")
@@ -66,10 +66,7 @@ class Telegram(Provider):
     def reference(self, answer: Answer, key: str) -> str:
         data = answer.data
         if data.get("ok") is True:
-            found = word(at(data, "result", "message_id"))
-            if not found:
-                raise unreadable(self.name, answer.status)
-            return found
+            return known(word(at(data, "result", "message_id")), self.name, answer)
         if 200 <= answer.status < 300:
             raise unreadable(self.name, answer.status)
         seconds = number(at(data, "parameters", "retry_after"))

@@ -13,7 +13,7 @@ from .http import Answer, Request
 from .layout import Limits, Part
 from .pace import Limit
 from .sending import Provider
-from .verdicts import by_status, dead, meaning, number, outside_window, retry, unreadable, wait, word
+from .verdicts import by_status, dead, known, meaning, number, outside_window, retry, wait, word
 
 TWILIO_API: Final = "https://api.twilio.com"
 _TEXT: Final = Limits(text=1600)
@@ -99,10 +99,7 @@ class Twilio(Provider):
 
     def reference(self, answer: Answer, key: str) -> str:
         if 200 <= answer.status < 300:
-            found = word(answer.data.get("sid"))
-            if not found:
-                raise unreadable(self.name, answer.status)
-            return found
+            return known(word(answer.data.get("sid")), self.name, answer)
         code = number(answer.data.get("code"))
         if code == 63016:
             raise outside_window(self.name, code)

@@ -39,6 +39,13 @@ def unreadable(name: str, status: int) -> Ambiguous:
     return Ambiguous(f"{name} {status}: an answer without the message's id")
 
 
+def known(found: str | None, name: str, answer: Answer) -> str:
+    """The message's id in an answer that says it was taken. Raises Ambiguous where there is none."""
+    if not found:
+        raise unreadable(name, answer.status)
+    return found
+
+
 def by_status(name: str, answer: Answer, code: object = None, words: object = None) -> Fault:
     """The fault of an answer whose `code` has no meaning of its own here; `words` are the provider's."""
     status = answer.status

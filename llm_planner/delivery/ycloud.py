@@ -11,7 +11,7 @@ from .http import Answer, Request, as_json
 from .layout import Limits, Part
 from .pace import Limit
 from .sending import Provider
-from .verdicts import at, by_status, dead, number, unreadable, wait, word
+from .verdicts import at, by_status, dead, known, number, wait, word
 
 YCLOUD_API: Final = "https://api.ycloud.com/v2"
 _WAIT: Final = frozenset(["ACCOUNT_RATE_LIMITED", "SENDER_RATE_LIMITED", "TOO_MANY_REQUESTS"])
@@ -61,10 +61,7 @@ class YCloud(Provider):
 
     def reference(self, answer: Answer, key: str) -> str:
         if 200 <= answer.status < 300:
-            found = word(answer.data.get("id"))
-            if not found:
-                raise unreadable(self.name, answer.status)
-            return found
+            return known(word(answer.data.get("id")), self.name, answer)
         error = answer.data.get("error")
         inner = at(error, "whatsappApiError")
         meta_code = number(at(inner, "code")) or number(at(inner, "error", "code"))

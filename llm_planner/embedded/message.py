@@ -7,7 +7,7 @@ from datetime import date
 from typing import Final
 
 from .dates import Moment, find_moments
-from .lexicon import CURRENCY, STOP
+from .lexicon import CURRENCY
 from .numbers import Number, find_numbers
 from .text import EMAIL, URL, Token, tokenize
 
@@ -74,16 +74,6 @@ def _is_code(tokens: Sequence[Token], place: int, token: Token) -> bool:
     return not around & CURRENCY
 
 
-def is_name_like(token: Token) -> bool:
-    """Whether a token may be part of a person's name."""
-    return token.text[0].isalpha() and not token.has_digit and "@" not in token.text
-
-
 def capitalised(token: Token) -> bool:
     """Whether a word begins with a capital letter or a digit."""
     return token.text[0].isupper() or token.text[0].isdigit()
-
-
-def is_stop(token: Token) -> bool:
-    """Whether a word is a stop word; a capitalised one inside a title is still one."""
-    return token.fold in STOP

@@ -48,15 +48,16 @@ class Closing:
 
     def _close(self, conn: Connection, record: TurnRecord, answer: Answer) -> None:
         moment, lane, reply = now(conn), record.lane, answer.whole
+        heard = self._tokens.redact(record.message.text)
         self._release(conn, record, moment)
         values = {
             "next_state": _state(record), "outcome": record.status, "why": record.code, "text": reply,
             "stored": [round_.stored() for round_ in record.rounds], "moment": moment,
-            "heard": {**to_row(record.message), "text": self._tokens.redact(record.message.text)},
+            "heard": {**to_row(record.message), "text": heard},
         }  # fmt: skip
         if not turns.close(conn, lane.fence, values):
             raise LaneLost("the session's lane was taken over")
-        turns.say(conn, self._lines(record, reply, moment))
+        turns.say(conn, _lines(record, heard, reply, moment))
         turns.record_calls(conn, [{**call, "at": moment} for call in record.calls])
         for turn_id, rounds in record.home_rounds.items():
             turns.keep_rounds(conn, lane.session_id, turn_id, [round_.stored() for round_ in rounds])
@@ -99,30 +100,31 @@ class Closing:
         audit.add(conn, rows)
         return True
 
-    def _lines(self, record: TurnRecord, reply: str, moment: datetime) -> list[dict[str, Any]]:
-        """The two lines of history. Verbs and cards are kept for the timeline and never shown to a model."""
-        shown = "verb" if record.is_verb else "message"
-        said = "verb" if record.is_verb or record.parked or record.shown else "message"
-        lane, text = record.lane, self._tokens.redact(record.message.text)
-        common = {
-            "session_id": lane.session_id,
-            "seq": lane.seq,
-            "turn_id": lane.turn_id,
-            "created_at": moment,
-        }
-        return [
-            {**common, "role": "user", "kind": shown, "text": text, "from_tools": 0},
-            {
-                **common,
-                "role": "assistant",
-                "kind": said,
-                "text": reply,
-                "from_tools": int(record.from_tools),
-            },
-        ]
-
 
 def _state(record: TurnRecord) -> TurnState:
     if record.status == "needs_confirmation":
         return TurnState.NEEDS_CONFIRMATION
     return TurnState.FAILED if record.status == "failed" else TurnState.ANSWERED
+
+
+def _lines(record: TurnRecord, heard: str, reply: str, moment: datetime) -> list[dict[str, Any]]:
+    """The two lines of history. Verbs and cards are kept for the timeline and never shown to a model."""
+    shown = "verb" if record.is_verb else "message"
+    said = "verb" if record.is_verb or record.parked or record.shown else "message"
+    lane = record.lane
+    common = {
+        "session_id": lane.session_id,
+        "seq": lane.seq,
+        "turn_id": lane.turn_id,
+        "created_at": moment,
+    }
+    return [
+        {**common, "role": "user", "kind": shown, "text": heard, "from_tools": 0},
+        {
+            **common,
+            "role": "assistant",
+            "kind": said,
+            "text": reply,
+            "from_tools": int(record.from_tools),
+        },
+    ]

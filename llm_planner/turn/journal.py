@@ -32,14 +32,15 @@ class Journal:
     """Makes the call of a claimed write and keeps its books."""
 
     def __init__(
-        self, database: Database, registry: ToolRegistry, gate: Confirmations, audit: Audit, guard: Guard
-    ) -> None:
+        self, database: Database, registry: ToolRegistry, gate: Confirmations, audit: Audit, guard: Guard,
+        executor: Executor,
+    ) -> None:  # fmt: skip
         self._database = database
         self._registry = registry
         self._gate = gate
         self._audit = audit
         self._guard = guard
-        self._executor = Executor(guard)
+        self._executor = executor
 
     async def perform(self, record: TurnRecord, claim: Claim) -> StepResult:
         """Call once, or find out what an earlier attempt's call did. The outcome is stored on return."""
