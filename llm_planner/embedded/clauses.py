@@ -1,20 +1,21 @@
 """Owns the splitting of one message into the requests it holds."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from .lexicon import word_set
-from .message import Message
+from .text import Token
 
 _JOINTS: Final = word_set(", ; ? ! . and y e then also plus too ademas tambien luego despues depois alem")
 _MOST: Final = 6
 
 
-def split(message: Message) -> list[tuple[int, int]]:
+def split(tokens: Sequence[Token]) -> list[tuple[int, int]]:
     """The pieces of a message between joints as places in its text; none when there are more than six."""
     pieces: list[tuple[int, int]] = []
     open_at: int | None = None
     end = 0
-    for token in message.tokens:
+    for token in tokens:
         if token.fold in _JOINTS:
             if open_at is not None:
                 pieces.append((open_at, end))

@@ -6,6 +6,7 @@ from typing import Final
 
 from .arguments import Tool
 from .bank import BANK, Topic
+from .cards import ToolCard
 from .message import Message
 from .schema import Field, split_name
 from .similarity import Embedder
@@ -42,7 +43,7 @@ class Ranking:
     def __init__(self, tools: Sequence[Tool], embedder: Embedder) -> None:
         self.thresholds = embedder.thresholds
         self._tools = tools
-        lines, owners = _lines(tools)
+        lines, owners = example_lines([tool.card for tool in tools])
         bank = [(topic, line) for topic, texts in BANK.items() for line in texts]
         bank = _unclaimed(bank, lines, embedder)
         self._owners = owners
@@ -62,23 +63,23 @@ class Ranking:
             own[owner].append(score)
         rest = row[len(self._owners) :]
         scores = [
-            _best_two(scores) + _evidence(tool, message)
-            for tool, scores in zip(self._tools, own, strict=True)
+            best_two(scores) + _evidence(tool, message) for tool, scores in zip(self._tools, own, strict=True)
         ]
         best = max(range(len(scores)), key=lambda place: scores[place])
         nearest = max(range(len(rest)), key=lambda place: rest[place])
         return Ranked(
-            self._tools[best], scores[best], self._topics[nearest], _best_two(rest), rest[nearest],
+            self._tools[best], scores[best], self._topics[nearest], best_two(rest), rest[nearest],
             self.thresholds.tool,
         )  # fmt: skip
 
 
-def _lines(tools: Sequence[Tool]) -> tuple[list[str], list[int]]:
+def example_lines(cards: Sequence[ToolCard]) -> tuple[list[str], list[int]]:
+    """What is compared with a message: each tool's examples, then its description; and whose each line is."""
     lines: list[str] = []
     owners: list[int] = []
-    for place, tool in enumerate(tools):
-        texts = [text for text, _ in tool.card.examples]
-        texts.append(tool.card.description or " ".join(split_name(tool.card.name)))
+    for place, card in enumerate(cards):
+        texts = [text for text, _ in card.examples]
+        texts.append(card.description or " ".join(split_name(card.name)))
         lines += texts
         owners += [place] * len(texts)
     return lines, owners
@@ -93,7 +94,8 @@ def _unclaimed(
     return [entry for entry, row in zip(bank, rows, strict=True) if entry[0] != "other" or max(row) < known]
 
 
-def _best_two(scores: Sequence[float]) -> float:
+def best_two(scores: Sequence[float]) -> float:
+    """The mean of the two highest scores."""
     best = sorted(scores, reverse=True)[:2]
     return sum(best) / len(best)
 

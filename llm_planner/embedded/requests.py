@@ -37,7 +37,7 @@ class _Group:
 
 def find_requests(message: Message, whole: Ranked, ranking: Ranking, today: date) -> list[Request]:
     """All requests of a message, none when it needs no tool; it is split only where every part is sure."""
-    places = split(message)
+    places = split(message.tokens)
     places = places if len(places) > 1 else []
     pieces = [_read(message, place, today) for place in places]
     ranks = ranking.rank(pieces) if pieces else []

@@ -7,12 +7,13 @@ from datetime import date
 
 from pydantic import ValidationError
 
-from ..embedded import EmbeddedCore, Proposal, ToolCard
+from ..embedded import EmbeddedCore, Proposal
 from ..errors import PlanRejected, StartError
-from ..tools import ToolRegistry, ToolSpec
+from ..tools import ToolRegistry
 from .plan import PlannedCall, PlannerOutput, Rules, check
 from .planner import Planned
 from .record import TurnRecord
+from .shortlist import tool_card
 from .tokens import Tokens
 
 RECENT = 3
@@ -55,15 +56,8 @@ class EmbeddedPlanner:
     def _made(self) -> EmbeddedCore:
         """The core, made once, on the planner's own thread: it embeds every example."""
         if self._core is None:
-            self._core = EmbeddedCore([_card(spec) for spec in self._registry], self._today)
+            self._core = EmbeddedCore([tool_card(spec) for spec in self._registry], self._today)
         return self._core
-
-
-def _card(spec: ToolSpec) -> ToolCard:
-    examples = tuple((said, dict(args)) for said, args in spec.tool.examples)
-    return ToolCard(
-        name=spec.name, description=spec.description, schema=spec.schema, examples=examples, title=spec.title
-    )
 
 
 def _output(proposal: Proposal) -> PlannerOutput:

@@ -3,7 +3,6 @@
 Two things make plans behind one protocol: a language model (here) and the embedded planner.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,14 +19,14 @@ from ..llm.base import ChatMessage, ChatReply, ChatRequest, OutputMode
 from ..llm.extract import NoJson, extract_plan_json
 from ..llm.names import NameMap
 from ..llm.plan_schema import plan_schema
-from ..llm.schema import reduce_schema
 from ..messages import Json
 from ..prompts import Prompt
-from ..tools import ToolRegistry, ToolSpec
+from ..tools import ToolRegistry
 from .answerer import LANGUAGE_NAMES
 from .models import Models, with_messages
 from .plan import CheckedPlan, PlannerOutput, Rules, check
 from .record import TurnRecord
+from .shortlist import Offer, Shortlist
 
 REPAIRS = 2
 QUOTED = 4000
@@ -79,16 +78,18 @@ class ModelPlanner:
         self._asking = asking
         self._clock = clock
         self._names = NameMap(spec.name for spec in registry)
+        self._shortlist = Shortlist(registry, self._names, models.redact)
         self._modes = list(asking.modes)
         self._system = lru_cache(maxsize=64)(self._make_system)
         self._schema = lru_cache(maxsize=16)(self._make_schema)
 
     async def plan(self, record: TurnRecord, rules: Rules) -> Planned:
-        request = self._request(record)
+        offer = await self._shortlist.offer(record)
+        request = self._request(record, offer)
         problems: list[str] = []
         for attempt in range(REPAIRS + 1):
             try:
-                reply = await self._ask(record, request)
+                reply = await self._ask(record, request, offer)
             except ModelBadAnswer as error:
                 problems = [error.detail]
                 continue
@@ -109,17 +110,17 @@ class ModelPlanner:
         return self._failed(record, "no_plan", problems)
 
     async def warm(self) -> None:
-        """Nothing to make ready: the model is elsewhere."""
+        await self._shortlist.warm()
 
     def _failed(self, record: TurnRecord, code: str, problems: Sequence[str]) -> Planned:
         record.note("plan_failed", "model", reason=code, problems=list(problems))
         return Planned(None, code)
 
-    async def _ask(self, record: TurnRecord, request: ChatRequest) -> ChatReply:
+    async def _ask(self, record: TurnRecord, request: ChatRequest, offer: Offer) -> ChatReply:
         """One question; a mode that the endpoint refuses is remembered and not tried again."""
         while True:
             mode = self._modes[0]
-            schema = self._schema(record.session.channel) if mode in ("schema", "tool") else None
+            schema = self._schema(offer.names) if mode in ("schema", "tool") else None
             sent = ChatRequest(
                 request.messages, schema, mode, self._asking.max_tokens, deadline_s=self._asking.timeout_s
             )
@@ -146,14 +147,14 @@ class ModelPlanner:
         except ValidationError as error:
             raise PlanRejected(_shape_problems(error)) from None
 
-    def _request(self, record: TurnRecord) -> ChatRequest:
+    def _request(self, record: TurnRecord, offer: Offer) -> ChatRequest:
         redact = self._models.redact
         lines = [
             ChatMessage("user" if line.role == "user" else "assistant", redact(line.text))
             for line in record.history
         ]
-        system = ChatMessage("system", self._system(record.session.channel, language(record.locale)))
-        return ChatRequest((system, *lines, ChatMessage("user", self._question(record))))
+        system = ChatMessage("system", self._system(offer.standing, language(record.locale)))
+        return ChatRequest((system, *lines, ChatMessage("user", offer.appended + self._question(record))))
 
     def _question(self, record: TurnRecord) -> str:
         """What changes from message to message, after the part that a prefix cache keeps."""
@@ -176,27 +177,12 @@ class ModelPlanner:
             ]
         return f"<data>\n{self._models.data(known)}\n</data>\n\n{self._models.redact(record.message.text)}"
 
-    def _make_system(self, channel: str, tongue: str) -> str:
-        tools = "\n".join(
-            _tool_text(spec, self._names.to_model(spec.name)) for spec in self._registry.on(channel)
-        )
-        return self._prompt.render(tools=tools or "(none)", language=LANGUAGE_NAMES[tongue])
+    def _make_system(self, tools: str, tongue: str) -> str:
+        return self._prompt.render(tools=tools, language=LANGUAGE_NAMES[tongue])
 
-    def _make_schema(self, channel: str) -> Mapping[str, object]:
-        return plan_schema(
-            {self._names.to_model(spec.name): spec.schema for spec in self._registry.on(channel)}
-        )
-
-
-def _tool_text(spec: ToolSpec, name: str) -> str:
-    mark = " [WRITE]" if spec.write else ""
-    lines = [f"- {name}{mark}: {spec.description}", f"  args: {_compact(reduce_schema(spec.schema))}"]
-    lines += [f"  e.g. {_compact(said)} -> {_compact(dict(args))}" for said, args in spec.tool.examples]
-    return "\n".join(lines)
-
-
-def _compact(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    def _make_schema(self, names: Sequence[str]) -> Mapping[str, object]:
+        specs = [spec for spec in self._registry if spec.name in names]
+        return plan_schema({self._names.to_model(spec.name): spec.schema for spec in specs})
 
 
 def _local(moment: datetime, zone: ZoneInfo) -> str:
