@@ -27,7 +27,7 @@ from .clock import Clock, SystemClock
 from .errors import DatabaseUnavailable, PlannerError
 from .llm.base import ChatModel
 from .logs import configure_logs
-from .providers import secret_setting
+from .providers import public_base, secret_setting
 from .settings import Settings, load_settings
 from .storage.migrate import Migrations, app_migrations, core_migrations
 from .tools import Tool
@@ -151,10 +151,9 @@ def _open_doors(app: FastAPI, parts: Parts, blueprint: Blueprint) -> None:
 
 def _provider_door(parts: Parts, clock: Clock) -> provider.ProviderDoor:
     settings = parts.settings
-    local = None if settings.production else f"http://{settings.host}:{settings.port}"
     policy = provider.Policy(
         settings.provider,
-        settings.public_base_url or local,
+        public_base(settings),
         settings.provider_max_body_bytes,
         settings.provider_verify_signature,
         partial(secret_setting, settings),

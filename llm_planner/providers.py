@@ -72,6 +72,13 @@ def secret_setting(settings: Settings, name: str) -> str:
     return own if name != settings.provider or name == "generic" else f"{own} or PROVIDER_HMAC_SECRET"
 
 
+def public_base(settings: Settings) -> str | None:
+    """Our address as providers sign it, without a closing slash; in development this machine's own stands in."""
+    local = None if settings.production else f"http://{settings.host}:{settings.port}"
+    base = settings.public_base_url or local
+    return base.rstrip("/") if base is not None else None
+
+
 def _configured(settings: Settings, name: ProviderName) -> bool:
     if name == settings.provider:
         return True

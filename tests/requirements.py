@@ -77,6 +77,7 @@ REQUIREMENTS = {
     "tables.ddl": "db ddl prints the DDL, kept at docs/schema.mysql.sql",
     # 7. Command line
     "cli.commands": "run, worker, db, tools, plan, audit, outbox, with --json where a machine may read it",
+    "cli.webhook": "webhook sign, replay, check VECTORS.json (last line N passed, M failed)",
     # design.md, rules
     "rule.1": "approval is a row bound to what runs",
     "rule.2": "tokens are derived, never stored",
@@ -98,7 +99,6 @@ REQUIREMENTS = {
 }
 
 LATER = {
-    "webhook sign, replay, check": 4,
     "text/event-stream, eval, EMBEDDED_MODEL": 5,
     "/console, CONSOLE_PASSWORD, init, chat, operators, doctor, OTEL_*": 6,
     "TURN_ENGINE, TEMPORAL_ADDRESS, RETENTION_*": 3,

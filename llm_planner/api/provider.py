@@ -32,7 +32,8 @@ THE_PROVIDER: Final = "the provider"
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`provider` is what `/provider/inbound` is, `base_url` our public address (None: not known), `largest`
+    """`provider` is what `/provider/inbound` is, `base_url` our public address (no closing slash; None: not
+    known), `largest`
     the longest body in bytes; `secret_setting` names the variables of a provider's secret."""
 
     provider: str
@@ -88,7 +89,7 @@ class ProviderDoor:
         path = request.scope.get("raw_path") or request.scope["path"].encode()
         query = request.scope["query_string"]
         target = (path.partition(b"?")[0] + (b"?" + query if query else b"")).decode("latin-1")
-        base = (self._policy.base_url or "").rstrip("/")
+        base = self._policy.base_url or ""
         headers = tuple(
             (key.decode("latin-1"), value.decode("latin-1")) for key, value in request.headers.raw
         )

@@ -18,12 +18,16 @@ _LIFE_S: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Unsigned:
-    """A request before signing: the secret as configured, the public URL, the body, and Unix seconds."""
+    """A request before signing: the secret as configured, the public URL, the body, and Unix seconds.
+
+    `message_id` goes into the header of schemes that have it there (Standard Webhooks); "" makes one up.
+    """
 
     secret: str
     url: str
     body: bytes
     now: int
+    message_id: str = ""
 
     @property
     def key(self) -> bytes:
@@ -83,7 +87,7 @@ def _d360(request: Unsigned) -> tuple[str, dict[str, str]]:
 
 def _standard(request: Unsigned) -> tuple[str, dict[str, str]]:
     key = base64.b64decode(request.secret.removeprefix("whsec_"), validate=True)
-    message_id = "msg_" + hashlib.sha256(request.body).hexdigest()[:24]
+    message_id = request.message_id or "msg_" + hashlib.sha256(request.body).hexdigest()[:24]
     content = b".".join([message_id.encode(), str(request.now).encode(), request.body])
     signature = "v1," + base64_mac(key, content).decode()
     names = ("webhook-id", "webhook-timestamp", "webhook-signature")

@@ -1,4 +1,4 @@
-"""`webhook`: sign a request as a provider does, and run test vectors through the adapters."""
+"""`webhook`: sign a request as a provider does, send stored ones again, run vectors through the adapters."""
 
 import json
 import os
@@ -13,7 +13,10 @@ from ..channels.signing import SIGNERS, Unsigned, sign
 from ..channels.vectors import differences
 from ..clock import SystemClock
 from ..errors import StartError
+from ..providers import public_base, secret_setting, webhook_secrets
+from ..settings import Settings, load_settings
 from .common import AS_JSON
+from .replaying import replay
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -73,25 +76,41 @@ def _row(title: str, problems: list[str]) -> dict[str, Any]:
 @webhook.command("sign")
 @click.argument("provider", type=click.Choice(sorted(SIGNERS)))
 @click.argument("file", type=_FILE)
-@click.option(
-    "--secret",
-    envvar="PROVIDER_HMAC_SECRET",
-    required=True,
-    help="The secret of this provider; of several, comma between, the first one signs.",
-)
-@click.option("--url", default="http://localhost:8000/provider/inbound", show_default=True)
+@click.option("--secret", help="The provider's secret; of several, comma between, the first one signs.")
+@click.option("--url", help="The public address, as the provider would be given it.")
 @click.option("--at", "moment", type=int, help="Unix seconds to sign for; now when not given.")
-def sign_command(provider: str, file: Path, secret: str, url: str, moment: int | None) -> None:
+def sign_command(provider: str, file: Path, secret: str | None, url: str | None, moment: int | None) -> None:
     """Print a curl command that posts FILE signed as PROVIDER signs; it is valid for five minutes.
 
-    URL is the public one, as the provider would be given it: Twilio, Bird and MessageBird sign it too.
+    Secret and address are those of the settings (the environment and .env) where they are not given: a
+    server that runs with the same settings takes it. Twilio, Bird and MessageBird sign the address too.
     """
     now = int(SystemClock().now().timestamp()) if moment is None else moment
-    body, first = file.read_bytes(), secret.split(",")[0].strip()
+    first, url = secret.split(",")[0].strip() if secret else "", url or ""
+    if not (first and url):
+        settings = load_settings()
+        first, url = first or _own_secret(settings, provider), url or _own_url(settings, provider)
     try:
-        target, headers = sign(provider, Unsigned(first, url, body, now))
+        target, headers = sign(provider, Unsigned(first, url, file.read_bytes(), now))
     except ValueError:
         raise StartError("this secret is not what the provider gives out (whsec_ and base64)") from None
     options = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
     words = ["curl", "-i", "-X", "POST", *options, "--data-binary", f"@{os.fspath(file)}", target]
     click.echo(shlex.join(words))
+
+
+def _own_secret(settings: Settings, provider: str) -> str:
+    found = webhook_secrets(settings, provider)  # type: ignore[arg-type]
+    if not found:
+        raise StartError(f"no secret: give --secret, or set {secret_setting(settings, provider)}")
+    return found[0]
+
+
+def _own_url(settings: Settings, provider: str) -> str:
+    base = public_base(settings)
+    if base is None:
+        raise StartError("no address: give --url, or set PUBLIC_BASE_URL")
+    return f"{base}/provider/{provider}/inbound"
+
+
+webhook.add_command(replay)

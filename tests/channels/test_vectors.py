@@ -86,6 +86,7 @@ def write(folder: Path, value: object) -> str:
     return str(file)
 
 
+@pytest.mark.covers("cli.webhook")
 def test_check_prints_the_counts_last(tmp_path: Path) -> None:
     result = CliRunner().invoke(webhook, ["check", write(tmp_path, ALL)])
     assert result.exit_code == 0

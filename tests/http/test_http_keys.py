@@ -61,6 +61,18 @@ async def test_keys_rotate_and_their_names_are_the_sessions_accounts(serve_sqlit
     assert [tuple(row) for row in rows] == [("wa", "key3", "key3/s", "s"), ("wa", "shop", "shop/s", "s")]
 
 
+async def test_the_name_of_the_key_is_in_the_audit_of_what_was_done_with_it(
+    serve_sqlite: ServeSqlite,
+) -> None:
+    client = await serve_sqlite(internal_api_key="shop:shop-key-0123456789,bot:bot-key-0123456789")
+    for name in ("shop", "bot"):
+        body = {"message": "hola", "session_id": "s", "user": "u1"}
+        status, _ = await client.post("/wa/agent", body, {"x-api-key": f"{name}-key-0123456789"})
+        assert status == 200
+    rows = await client.rows("SELECT actor FROM audit_events WHERE kind = 'received' ORDER BY actor")
+    assert [row.actor for row in rows] == ["bot/u1", "shop/u1"]
+
+
 @pytest.mark.covers("who.wa")
 async def test_a_user_is_the_principal_and_sessions_of_two_users_are_apart(client: Client) -> None:
     key = {"x-api-key": INTERNAL_KEY}

@@ -8,8 +8,12 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from ...messages import SessionKey
 from ..states import CLOSED_TURNS, RunState, TurnState
-from ..tables import dedupe_messages, messages, model_calls, tool_runs, turns
+from ..tables import dedupe_messages, messages, model_calls, sessions, tool_runs, turns
+
+DECIDED = "decision:"
+"""How the message ids of operators' decisions begin: turns that no user wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Line:
     from_tools: bool
 
 
-_t, _m, _d, _r = turns.c, messages.c, dedupe_messages.c, tool_runs.c
+_t, _m, _d, _r, _s = turns.c, messages.c, dedupe_messages.c, tool_runs.c, sessions.c
 _REMEMBER = insert(dedupe_messages)
 _RECALL = select(_d.digest, _d.turn_id).where(
     _d.session_id == bindparam("session"), _d.message_id == bindparam("message")
@@ -166,6 +170,21 @@ def page(conn: Connection, session_id: str, below: int | None, limit: int) -> Se
     if below is not None:
         query = query.where(_t.seq < below)
     return [TurnRow(*row) for row in conn.execute(query)]
+
+
+def received(
+    conn: Connection, channels: Sequence[str], most: int, ids: Sequence[str] = ()
+) -> list[tuple[TurnRow, SessionKey]]:
+    """Messages that came through these channels, with whose session each is, newest first: these turns, or
+    the newest `most`."""
+    query = (
+        select(turns, _s.channel, _s.account, _s.principal, _s.label)
+        .join(sessions, _s.id == _t.session_id)
+        .where(_s.channel.in_(channels), ~_t.message_id.startswith(DECIDED))
+        .order_by(_t.id.desc())
+    )
+    query = query.where(_t.id.in_(ids)) if ids else query.limit(most)
+    return [(TurnRow(*row[:-4]), SessionKey(*row[-4:])) for row in conn.execute(query)]
 
 
 def neglected(conn: Connection, before: datetime) -> bool:
