@@ -219,6 +219,18 @@ CREATE INDEX ix_receipts_at ON outbox_receipts (at);
 
 UPDATE alembic_version SET version_num='0002' WHERE alembic_version.version_num = '0001';
 
+-- Running upgrade 0002 -> 0003
+
+ALTER TABLE tool_runs ADD COLUMN settled_by VARCHAR(200);
+
+ALTER TABLE tool_runs ADD COLUMN reason TEXT;
+
+ALTER TABLE tool_runs ADD COLUMN settled_turn_id VARCHAR(36);
+
+CREATE INDEX ix_tool_runs_id ON tool_runs (id);
+
+UPDATE alembic_version SET version_num='0003' WHERE alembic_version.version_num = '0002';
+
 
 CREATE TABLE alembic_version_app (
     version_num VARCHAR(32) NOT NULL, 

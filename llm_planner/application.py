@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .api import health, operators, provider, turns
+from .api import health, operators, provider, turns, writes
 from .api.auth import Doorkeeper
 from .api.edge import Edge, problem, problem_of
 from .api.jwt import JwtVerifier
@@ -146,7 +146,9 @@ def _open_doors(app: FastAPI, parts: Parts, blueprint: Blueprint) -> None:
     app.include_router(health.router(vitals))
     app.include_router(turns.router(turns.Doors(desk, doorkeeper)))
     app.include_router(provider.router(_provider_door(parts, blueprint.ingredients.clock)))
-    app.include_router(operators.router(operators.Office(parts.database, doorkeeper, desk)))
+    office = operators.Office(parts.database, doorkeeper, desk)
+    app.include_router(operators.router(office))
+    app.include_router(writes.router(office))
 
 
 def _provider_door(parts: Parts, clock: Clock) -> provider.ProviderDoor:

@@ -12,6 +12,7 @@ from .commands.planning import plan
 from .commands.server import run, worker
 from .commands.tools import tools
 from .commands.webhook import webhook
+from .commands.writes import writes
 from .errors import PlannerError, StartError
 from .version import __version__
 
@@ -50,5 +51,5 @@ def cli(ctx: click.Context, where: str) -> None:
     ctx.obj = where
 
 
-for _command in (run, worker, db, tools, plan, audit, outbox, webhook):
+for _command in (run, worker, db, tools, plan, audit, outbox, writes, webhook):
     cli.add_command(_command)

@@ -164,6 +164,21 @@ _TEXTS: Final[dict[str, tuple[str, str, str]]] = {
         "A person edited “{what}”. It would now be:",
         "Uma pessoa corrigiu «{what}». Ficaria assim:",
     ),
+    "settled_done": (
+        "Una persona revisó «{what}»: sí se hizo.",
+        "A person looked into “{what}”: it was done.",
+        "Uma pessoa verificou «{what}»: foi feito.",
+    ),
+    "settled_not_done": (
+        "Una persona revisó «{what}»: no se hizo. Si todavía lo querés, pedímelo de nuevo.",
+        "A person looked into “{what}”: it was not done. Ask again if you still want it.",
+        "Uma pessoa verificou «{what}»: não foi feito. Se ainda quiser, peça de novo.",
+    ),
+    "settled_step": (
+        "una persona comprobó que no se hizo",
+        "a person found that it was not done",
+        "uma pessoa verificou que não foi feito",
+    ),
     "decision_stale": (
         "Esa operación ya estaba resuelta o cambió.",
         "That operation was decided already, or it changed.",

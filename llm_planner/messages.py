@@ -39,10 +39,11 @@ class SessionKey:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What an operator decided about a parked write; travels in the session's lane like a message."""
+    """What an operator decided about a parked write, or found out about one whose outcome was not known
+    (`done`, `not_done`); travels in the session's lane like a message."""
 
     confirmation_id: str
-    decision: Literal["approve", "reject", "edit"]
+    decision: Literal["approve", "reject", "edit", "done", "not_done"]
     operator: str
     roles: tuple[str, ...]
     digest: str | None = None

@@ -18,7 +18,7 @@ import pytest
 from app.tools import TOOLS
 from llm_planner import create_app
 from llm_planner.cli import cli
-from llm_planner.errors import NotFound, StartError
+from llm_planner.errors import Conflict, NotFound, StartError
 from llm_planner.llm.scripted import ScriptedModel
 
 from .conftest import APP_MIGRATIONS
@@ -124,7 +124,7 @@ def test_every_command_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> 
     assert {("run",), ("worker",), ("db", "upgrade"), ("db", "current"), ("db", "ddl"), ("plan",)} <= found
     assert {("tools", "list"), ("tools", "schema"), ("tools", "call")} <= found
     assert {("audit", "verify"), ("audit", "export"), ("audit", "checkpoint")} <= found
-    assert {("outbox", "list"), ("outbox", "retry")} <= found
+    assert {("outbox", "list"), ("outbox", "retry"), ("writes", "list"), ("writes", "settle")} <= found
     for path in found:
         cli.main([*path, "--help"], standalone_mode=False)
         shown = capsys.readouterr().out
@@ -339,6 +339,27 @@ def test_the_outbox_is_listed_and_a_dead_letter_queued_again(
     assert [row.state for row in query("SELECT state FROM outbox")] == ["queued"]
     with pytest.raises(NotFound):
         terminal.invoke("outbox", "retry", "nothing")
+
+
+def test_an_unknown_write_is_listed_and_settled_once(
+    terminal: Terminal, query: Query, typing: Callable[..., Keyboard]
+) -> None:
+    assert terminal.invoke("writes", "list") == 0
+    assert terminal.out == "the journal has nothing of that kind\n"
+    typing("confirmar {token}")
+    terminal.invoke("tools", "call", "register_customer", '{"name": "Ana", "email": "ana@example.com"}')
+    query("UPDATE tool_runs SET state = 'unknown', deadline_at = '2026-01-01 00:00:00.000000'")
+    query("UPDATE pending_confirmations SET state = 'unknown'")
+    _ = terminal.out
+    assert terminal.invoke("writes", "list", "--state", "unknown", "--json") == 0
+    write = json.loads(terminal.out)[0]
+    assert terminal.invoke("writes", "settle", write["id"], "not_done", "--reason", "never arrived") == 0
+    assert terminal.out == f"{write['id']} is settled: not_done\n"
+    assert [row.state for row in query("SELECT state FROM tool_runs")] == ["failed"]
+    assert terminal.invoke("writes", "list") == 0
+    assert re.search(r"settled by cli:\S+: never arrived", terminal.out)
+    with pytest.raises(Conflict):
+        terminal.invoke("writes", "settle", write["id"], "done")
 
 
 @pytest.mark.covers("rule.17", "cli.commands")

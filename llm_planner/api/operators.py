@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,7 +17,7 @@ from ..errors import Conflict, Forbidden, InvalidRequest, NotFound
 from ..ids import new_id
 from ..messages import Decision, InboundMessage, Json
 from ..storage.database import Database, now
-from ..storage.repositories import audit, confirmations, sessions, turns
+from ..storage.repositories import audit, confirmations, sessions, turns, writes
 from ..storage.repositories.confirmations import ConfirmationRow
 from ..storage.states import ConfirmationState
 from ..turn.rulings import may_decide
@@ -30,6 +30,7 @@ PAGE, LARGEST_PAGE = 50, 200
 DEEPEST = 64
 """Levels of arrays and objects in an edit's arguments."""
 AUDIT_FILTERS = ("session_id", "turn_id", "kind")
+Body = TypeVar("Body", bound=BaseModel)
 _FORBIDDEN = frozenset(["forbidden", "user_only", "own_request"])
 
 
@@ -60,7 +61,7 @@ def router(office: Office) -> APIRouter:
     @routes.get("/approvals")
     async def approvals(request: Request) -> Response:
         """Parked writes, newest first."""
-        operator, (after, limit) = office.doorkeeper.operator(request), _page(request)
+        operator, (after, limit) = office.doorkeeper.operator(request), page_of(request)
         state = request.query_params.get("status")
         if state is not None and state not in ConfirmationState.__members__.values():
             raise InvalidRequest(f"status: one of {', '.join(ConfirmationState)}")
@@ -68,32 +69,32 @@ def router(office: Office) -> APIRouter:
         if not operator.sees_everything:
             where["approver"] = operator.role
         rows = await office.database.read(lambda conn: confirmations.page(conn, where, after, limit))
-        return _listed([approval_json(row) for row in rows], rows[-1].id if len(rows) == limit else None)
+        return listed([approval_json(row) for row in rows], rows[-1].id if len(rows) == limit else None)
 
     @routes.get("/approvals/{confirmation_id}")
     async def approval(request: Request, confirmation_id: str) -> Response:
         """One parked write."""
-        return _json(approval_json(await _seen(office, request, confirmation_id)))
+        return as_json(approval_json(await _seen(office, request, confirmation_id)))
 
     @routes.post("/approvals/{confirmation_id}/resolve")
     async def resolve(request: Request, confirmation_id: str) -> Response:
         """Approve, reject or edit. The decision runs in the session's own lane, like a message."""
         operator = office.doorkeeper.operator(request)
         row = await _seen(office, request, confirmation_id)
-        body = _resolution(await json_body(request))
+        body = parsed(Resolution, await json_body(request))
         decision = Decision(
             row.id, body.decision, operator.name, (operator.role,), body.digest, body.args, body.reason
         )
         await _resolve(office, row, decision)
-        return _json(approval_json(await _seen(office, request, confirmation_id)))
+        return as_json(approval_json(await _seen(office, request, confirmation_id)))
 
     @routes.get("/sessions")
     async def all_sessions(request: Request) -> Response:
         """Sessions, newest first."""
         office.doorkeeper.reader(request)
-        after, limit = _page(request)
+        after, limit = page_of(request)
         rows = await office.database.read(lambda conn: sessions.page(conn, after, limit))
-        return _listed([session_json(row) for row in rows], rows[-1].id if len(rows) == limit else None)
+        return listed([session_json(row) for row in rows], rows[-1].id if len(rows) == limit else None)
 
     @routes.get("/sessions/{session_id}")
     async def session(request: Request, session_id: str) -> Response:
@@ -103,7 +104,7 @@ def router(office: Office) -> APIRouter:
         if row is None:
             raise NotFound("there is no such session")
         found = await office.database.read(lambda conn: turns.page(conn, session_id, None, PAGE))
-        return _json({**session_json(row), "turns": [stored_turn_json(turn) for turn in found]})
+        return as_json({**session_json(row), "turns": [stored_turn_json(turn) for turn in found]})
 
     @routes.get("/turns/{turn_id}")
     async def turn(request: Request, turn_id: str) -> Response:
@@ -112,28 +113,30 @@ def router(office: Office) -> APIRouter:
         row = await office.database.read(lambda conn: turns.find(conn, turn_id))
         if row is None:
             raise NotFound("there is no such turn")
-        return _json(stored_turn_json(row))
+        return as_json(stored_turn_json(row))
 
     @routes.get("/audit")
     async def trail(request: Request) -> Response:
         """Audit events, newest first; `session_id`, `turn_id` and `kind` filter."""
         office.doorkeeper.reader(request)
-        cursor, limit = _page(request)
+        cursor, limit = page_of(request)
         below = _place(cursor) if cursor is not None else None
         where = {name: request.query_params[name] for name in AUDIT_FILTERS if name in request.query_params}
         rows = await office.database.read(lambda conn: audit.page(conn, where, below, limit))
         last = rows[-1] if len(rows) == limit else None
         following = _cursor([last.at.isoformat(), last.session_id, last.seq]) if last is not None else None
-        return _listed([audit_json(row) for row in rows], following)
+        return listed([audit_json(row) for row in rows], following)
 
     @routes.get("/metrics")
     async def metrics(request: Request) -> Response:
         """Gauges in the Prometheus text format."""
         office.doorkeeper.reader(request)
         found = await office.database.read(
-            lambda conn: (sessions.count_open(conn), confirmations.count_pending(conn))
-        )
-        names = ("llm_planner_open_turns", "llm_planner_pending_confirmations")
+            lambda conn: (
+                sessions.count_open(conn), confirmations.count_pending(conn), writes.count_unknown(conn),
+            )
+        )  # fmt: skip
+        names = ("llm_planner_open_turns", "llm_planner_pending_confirmations", "llm_planner_unknown_writes")
         lines = [f"# TYPE {name} gauge\n{name} {value}\n" for name, value in zip(names, found, strict=True)]
         return Response("".join(lines), media_type="text/plain; version=0.0.4")
 
@@ -157,7 +160,7 @@ async def _resolve(office: Office, row: ConfirmationRow, decision: Decision) -> 
         raise (Forbidden if view.code in _FORBIDDEN else Conflict)(view.reply, code=view.code)
 
 
-def _sees(operator: Operator, row: ConfirmationRow) -> bool:
+def sees(operator: Operator, row: ConfirmationRow) -> bool:
     return operator.sees_everything or row.approver == operator.role
 
 
@@ -165,31 +168,32 @@ async def _seen(office: Office, request: Request, confirmation_id: str) -> Confi
     """The row, if this operator may see it. Raises NotFound for both reasons alike."""
     operator = office.doorkeeper.operator(request)
     row = await office.database.read(lambda conn: confirmations.find(conn, confirmation_id))
-    if row is None or not _sees(operator, row):
+    if row is None or not sees(operator, row):
         raise NotFound("there is no such approval")
     return row
 
 
-def _resolution(data: Mapping[str, Any]) -> Resolution:
-    if not _storable(data):
+def parsed(model: type[Body], data: Mapping[str, Any]) -> Body:
+    """The body of an operator's request. Raises InvalidRequest."""
+    if not storable(data):
         raise InvalidRequest(f"no lone surrogates, and at most {DEEPEST} levels")
     try:
-        return Resolution.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
         item = error.errors(include_input=False, include_url=False)[0]
         raise InvalidRequest(f"{'.'.join(map(str, item['loc']))}: {item['msg']}") from None
 
 
-def _storable(value: Json, depth: int = 0) -> bool:
+def storable(value: Json, depth: int = 0) -> bool:
     """Whether a JSON value can be written down: no lone surrogates, not nested too deep."""
     if isinstance(value, dict):
-        return depth < DEEPEST and all(_storable(k) and _storable(v, depth + 1) for k, v in value.items())
+        return depth < DEEPEST and all(storable(k) and storable(v, depth + 1) for k, v in value.items())
     if isinstance(value, list):
-        return depth < DEEPEST and all(_storable(item, depth + 1) for item in value)
+        return depth < DEEPEST and all(storable(item, depth + 1) for item in value)
     return not isinstance(value, str) or value.encode(errors="replace").decode() == value
 
 
-def _page(request: Request) -> tuple[str | None, int]:
+def page_of(request: Request) -> tuple[str | None, int]:
     text = request.query_params.get("limit", str(PAGE))
     if not (re.fullmatch(r"[0-9]{1,3}", text) and 1 <= int(text) <= LARGEST_PAGE):
         raise InvalidRequest(f"limit: a number from 1 to {LARGEST_PAGE}")
@@ -206,14 +210,14 @@ def _place(cursor: str) -> tuple[datetime, str, int]:
         place = datetime.fromisoformat(at).astimezone(UTC), str(session_id), int(seq)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InvalidRequest("cursor: not one of ours") from error
-    if not (_storable(place[1]) and 0 <= place[2] < 2**63):
+    if not (storable(place[1]) and 0 <= place[2] < 2**63):
         raise InvalidRequest("cursor: not one of ours")
     return place
 
 
-def _listed(items: Sequence[Json], following: str | None) -> Response:
-    return _json({"items": items, "next": following})
+def listed(items: Sequence[Json], following: str | None) -> Response:
+    return as_json({"items": items, "next": following})
 
 
-def _json(data: Json) -> Response:
+def as_json(data: Json) -> Response:
     return Response(json.dumps(data, ensure_ascii=False), media_type="application/json")

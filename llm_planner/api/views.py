@@ -10,6 +10,7 @@ from ..storage.repositories.confirmations import ConfirmationRow
 from ..storage.repositories.outbox import OutboxRow
 from ..storage.repositories.sessions import SessionRow
 from ..storage.repositories.turns import TurnRow
+from ..storage.repositories.writes import Write
 from ..turn.view import steps_of, without_tokens
 
 
@@ -48,6 +49,18 @@ def approval_json(row: ConfirmationRow) -> dict[str, Json]:
         "created_at": stamp(row.created_at), "expires_at": stamp(row.expires_at),
         "decided_at": stamp(row.decided_at), "decided_by": row.decided_by, "edited_by": row.edited_by,
         "reason": row.reason,
+    }  # fmt: skip
+
+
+def write_json(write: Write) -> dict[str, Json]:
+    """A call of a confirmed write as an operator sees it."""
+    row, run = write.row, write.run
+    return {
+        "id": run.id, "state": run.state, "tool": run.tool, "summary": row.summary, "args": dict(row.args),
+        "idempotency_key": run.idempotency_key, "approver": row.approver, "confirmation": row.id,
+        "session": run.session_id, "turn_id": run.turn_id, "started_at": stamp(run.started_at),
+        "deadline_at": stamp(run.deadline_at), "finished_at": stamp(run.finished_at), "result": run.result,
+        "error": run.error, "settled_by": run.settled_by, "reason": run.reason,
     }  # fmt: skip
 
 

@@ -229,8 +229,12 @@ tool_runs = Table(
     Column("finished_at", Moment),
     Column("result", JsonText),
     Column("error", Text),
+    Column("settled_by", String(200)),
+    Column("reason", Text),
+    Id("settled_turn_id"),
     PrimaryKeyConstraint("session_id", "id"),
     UniqueConstraint("session_id", "confirmation_id", name="uq_tool_runs_confirmation"),
+    Index("ix_tool_runs_id", "id"),
     Index("ix_tool_runs_state", "state", "deadline_at"),
     **MYSQL,
 )

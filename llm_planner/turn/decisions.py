@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from ..errors import NotFound, PlanRejected
 from ..i18n import text
+from ..messages import Decision
 from ..storage.database import Database
 from ..storage.repositories import turns
 from ..storage.repositories.confirmations import ConfirmationRow
@@ -18,6 +19,7 @@ from .parking import Parking
 from .plan import CheckedPlan, PlannerOutput, Rules, check
 from .record import Round, StepResult, TurnRecord, stored_round
 from .rulings import Rulings
+from .settling import OUTCOMES, Settling
 from .verbs import Verb, parse
 
 
@@ -40,14 +42,13 @@ class Decisions:
         self._parking = parking
         self._executor = executor
         self._rulings = Rulings(database, registry, gate, parking)
+        self._settling = Settling(database)
 
     async def obey(self, record: TurnRecord) -> bool:
         """Do what the message decides. False: it is an ordinary message, for the planner."""
         if record.message.decision is not None:
             record.is_verb = True
-            claim = await self._rulings.apply(record, record.message.decision)
-            if claim is not None:
-                await self._execute(record, claim)
+            await self._rule(record, record.message.decision)
             return True
         verb = parse(record.message.text)
         if verb is None or not (record.message.verbs or verb.name == "confirm"):
@@ -62,6 +63,15 @@ class Decisions:
         else:
             record.is_verb = await self._cancel(record, verb)
         return record.is_verb
+
+    async def _rule(self, record: TurnRecord, decision: Decision) -> None:
+        """What an operator decided about a parked write, or found out about an unknown one."""
+        if decision.decision in OUTCOMES:
+            await self._settling.apply(record, decision)
+            return
+        claim = await self._rulings.apply(record, decision)
+        if claim is not None:
+            await self._execute(record, claim)
 
     async def abandon(self, record: TurnRecord) -> None:
         """The turn is given up: leave no call of it without an outcome."""

@@ -44,7 +44,7 @@ class ConfirmationRow:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One line of the write journal."""
+    """One line of the write journal. The last three say which person settled an unknown one, and in which turn."""
 
     session_id: str
     id: str
@@ -58,6 +58,9 @@ class RunRow:
     finished_at: datetime | None = None
     result: Any = None
     error: str | None = None
+    settled_by: str | None = None
+    reason: str | None = None
+    settled_turn_id: str | None = None
 
 
 RECENT = 50
