@@ -14,7 +14,7 @@ from .delivery.courier import ReplyCourier
 from .delivery.http import Outlet
 from .delivery.pace import Pace
 from .delivery.statuses import Statuses
-from .engine import EmbeddedEngine, ProcessLock
+from .engine import EmbeddedEngine, ProcessLock, TurnEngine
 from .errors import StartError
 from .keys import Keyring
 from .llm.base import ChatModel, OutputMode
@@ -44,6 +44,7 @@ from .turn.parking import Parking
 from .turn.planner import Asking, ModelPlanner, Planner
 from .turn.rounds import Planning
 from .turn.session import SessionLane
+from .turn.timers import Timers
 from .turn.tokens import Tokens
 from .turn.view import Views
 from .worker import Worker
@@ -84,7 +85,7 @@ class Parts:
     planner: Planner
     views: Views
     worker: Worker
-    engine: EmbeddedEngine
+    engine: TurnEngine
     model: ChatModel | None
     channels: Mapping[str, Channel]
     statuses: Statuses
@@ -123,8 +124,8 @@ def assemble(made_of: Ingredients) -> Parts:
     senders = senders_of(settings, outlet, Pace(made_of.clock), made_of.apis)
     replies = ReplyCourier(database, senders, gate.tokens)
     deliveries = Deliveries(database, {**_couriers(settings), REPLY: replies})
-    worker = Worker(database, inbox, orchestrator, lanes, deliveries, audit)
-    engine = EmbeddedEngine(SWEEP_S, made_of.lease_s / 3)
+    engine = EmbeddedEngine(made_of.clock, SWEEP_S, made_of.lease_s / 3)
+    worker = Worker(engine, inbox, orchestrator, lanes, deliveries, Timers(database, audit))
     return Parts(
         settings, registry, keys, database, audit, guard, inbox, planner, views, worker, engine, model,
         channels_of(settings), Statuses(database, deliveries.nudge), outlet,

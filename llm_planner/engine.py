@@ -6,18 +6,23 @@ idempotent, and an engine may call them any number of times.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol, TypeVar
 
+from .clock import Clock
 from .errors import PlannerError, StartError
 from .turn.inbox import Claimed
 
+T = TypeVar("T")
 logger = logging.getLogger("llm_planner.engine")
 BREATH_S = 0.02
 """Between two nudged deliveries: what is closed meanwhile leaves with the next one."""
 AT_ONCE = 1000
 """Turns that one process works on at the same time."""
+LEAST_WAIT_S = 0.25
+"""Until a timer rings: the database's clock may be a little behind ours, and then it rings again."""
 
 
 class Handlers(Protocol):
@@ -26,14 +31,17 @@ class Handlers(Protocol):
     async def run_next(self, session_id: str, claimed: Claimed | None) -> bool:
         """Work on the session's oldest open turn. True if there may be another one."""
 
-    async def deliver(self) -> int:
-        """Deliver one batch of the outbox. Returns how many."""
+    async def deliver(self, session_id: str | None = None) -> int:
+        """Deliver one batch of the outbox, of one session or of all. Returns how many were tried."""
 
-    async def posted(self) -> None:
-        """Return when something was put into the outbox that should leave at once."""
+    async def posted(self) -> frozenset[str]:
+        """Return when something was put into the outbox that should leave at once: in which sessions."""
+
+    async def fire_timer(self, session_id: str) -> datetime | None:
+        """Expire what is overdue in a session. Returns when its next timer is due."""
 
     async def fire_timers(self) -> None:
-        """Expire what is overdue, purge what is old."""
+        """Expire what is overdue anywhere, purge what is old."""
 
     async def waiting(self) -> list[str]:
         """Sessions whose open turns nobody works on."""
@@ -45,11 +53,17 @@ class Handlers(Protocol):
 class TurnEngine(Protocol):
     """The seam."""
 
+    claims: bool
+    """Whether turns that are accepted in this process run in it: then accepting claims the lane, too."""
+
     async def start(self, handlers: Handlers, *, background: bool) -> None:
         """Begin. With `background` this process also sweeps, delivers and fires timers."""
 
     def notify(self, session_id: str, claimed: Claimed | None = None) -> None:
         """A turn was committed in this session; `claimed` if its lane is held already."""
+
+    def arm_timer(self, session_id: str, due: datetime) -> None:
+        """Something was committed in this session that ends at this time."""
 
     async def drain(self, timeout_s: float) -> None:
         """Take nothing new, and let what runs finish for so long."""
@@ -58,12 +72,16 @@ class TurnEngine(Protocol):
 class EmbeddedEngine:
     """Runs turns as tasks of this process; a sweep heals whatever a crash left between commit and notify."""
 
-    def __init__(self, sweep_s: float, renew_s: float) -> None:
+    claims = True
+
+    def __init__(self, clock: Clock, sweep_s: float, renew_s: float) -> None:
+        self._clock = clock
         self._sweep_s = sweep_s
         self._renew_s = renew_s
         self._places = asyncio.Semaphore(AT_ONCE)
         self._lanes: dict[str, asyncio.Task[None]] = {}
-        self._rounds: set[asyncio.Task[int]] = set()
+        self._rounds: set[asyncio.Task[Any]] = set()
+        self._timers: dict[str, tuple[datetime, asyncio.TimerHandle]] = {}
         self._again: set[str] = set()
         self._claims: dict[str, Claimed] = {}
         self._loops: list[asyncio.Task[None]] = []
@@ -106,6 +124,29 @@ class EmbeddedEngine:
                 self._again.discard(session_id)
                 self.notify(session_id, self._claims.pop(session_id, None))
 
+    def arm_timer(self, session_id: str, due: datetime) -> None:
+        earlier, handle = self._timers.get(session_id, (None, None))
+        if self._draining or (earlier is not None and earlier <= due):
+            return
+        if handle is not None:
+            handle.cancel()
+        wait_s = max(LEAST_WAIT_S, (due - self._clock.now()).total_seconds())
+        ringing = asyncio.get_running_loop().call_later(wait_s, self._ring, session_id)
+        self._timers[session_id] = (due, ringing)
+
+    def _ring(self, session_id: str) -> None:
+        del self._timers[session_id]
+        self._at_work(self._fire_timer(session_id))
+
+    async def _fire_timer(self, session_id: str) -> None:
+        if self._handlers is not None:
+            handlers = self._handlers
+            (due,) = await asyncio.gather(handlers.fire_timer(session_id), return_exceptions=True)
+            if isinstance(due, BaseException):
+                _complain(due)  # the sweep comes by
+            elif due is not None:
+                self.arm_timer(session_id, due)
+
     async def _sweep(self) -> None:
         if self._handlers is None or self._draining:
             return
@@ -117,10 +158,14 @@ class EmbeddedEngine:
         """Beside the sweep, which a slow mail server must not hold up."""
         more = 1
         while self._handlers is not None and not self._draining and more:
-            task = asyncio.create_task(self._handlers.deliver())
-            self._rounds.add(task)
-            task.add_done_callback(self._rounds.discard)
-            more = await asyncio.shield(task)
+            more = await asyncio.shield(self._at_work(self._handlers.deliver()))
+
+    def _at_work(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Begin what is finished before the process ends."""
+        task = asyncio.create_task(work)
+        self._rounds.add(task)
+        task.add_done_callback(self._rounds.discard)
+        return task
 
     async def _deliver_posted(self) -> None:
         """What was closed in this process leaves at once, whoever sweeps."""
@@ -130,6 +175,8 @@ class EmbeddedEngine:
 
     async def drain(self, timeout_s: float) -> None:
         self._draining = True
+        for _, ringing in self._timers.values():
+            ringing.cancel()
         if at_work := [*self._lanes.values(), *self._rounds]:
             await asyncio.wait(at_work, timeout=timeout_s)
         left = [*self._loops, *self._lanes.values(), *self._rounds]
@@ -146,11 +193,16 @@ async def _every(pause_s: float, work: Callable[[], Awaitable[None]]) -> None:
     """Run `work` again and again; whatever goes wrong is logged and does not end the loop."""
     while True:
         (fault,) = await asyncio.gather(work(), return_exceptions=True)
-        if isinstance(fault, PlannerError | OSError):
-            logger.warning("%s: %s", type(fault).__name__, fault)
-        elif fault is not None:
-            logger.error("%s", type(fault).__name__, exc_info=fault)
+        if fault is not None:
+            _complain(fault)
         await asyncio.sleep(pause_s)
+
+
+def _complain(fault: BaseException) -> None:
+    if isinstance(fault, PlannerError | OSError):
+        logger.warning("%s: %s", type(fault).__name__, fault)
+    else:
+        logger.error("%s", type(fault).__name__, exc_info=fault)
 
 
 class ProcessLock:

@@ -2,28 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime
 
-from sqlalchemy import Connection
-
+from .engine import TurnEngine
 from .errors import LaneLost, PlannerError
-from .messages import AuditEvent, TurnView
-from .storage.database import Database, now
-from .storage.repositories import confirmations, receipts, sessions, turns, usage
-from .storage.repositories.confirmations import ConfirmationRow
-from .turn.audit import Audit
+from .messages import TurnView
 from .turn.inbox import Claimed, Inbox
 from .turn.orchestrator import MOST_ATTEMPTS, AgentOrchestrator
 from .turn.outbox import Deliveries
 from .turn.record import Lane
 from .turn.session import SessionLane
+from .turn.timers import Timers
 
 logger = logging.getLogger("llm_planner.worker")
-BATCH = 100
-COUNTED_FOR = timedelta(days=2)
-RETENTION = timedelta(days=8)
-"""How long a message id is remembered: longer than any provider retries."""
 
 
 class Waiters:
@@ -56,15 +47,15 @@ class Worker:
     """The handlers of the engine."""
 
     def __init__(
-        self, database: Database, inbox: Inbox, orchestrator: AgentOrchestrator, lanes: SessionLane,
-        deliveries: Deliveries, audit: Audit,
+        self, engine: TurnEngine, inbox: Inbox, orchestrator: AgentOrchestrator, lanes: SessionLane,
+        deliveries: Deliveries, timers: Timers,
     ) -> None:  # fmt: skip
-        self._database = database
+        self._engine = engine
         self._inbox = inbox
         self._orchestrator = orchestrator
         self._lanes = lanes
         self._deliveries = deliveries
-        self._audit = audit
+        self._timers = timers
         self._held: dict[str, Lane] = {}
         self.waiters = Waiters()
 
@@ -91,19 +82,17 @@ class Worker:
             logger.exception("turn %s failed in attempt %s", lane.turn_id, lane.attempts)
             if lane.attempts > MOST_ATTEMPTS:
                 return False  # giving up failed too: again when the lease has run out, not at once
-            await self._let_go(lane)
+            await self._lanes.free(lane)
             return True
         finally:
             del self._held[lane.session_id]
         self.waiters.closed(lane.turn_id, view)
         if claimed.turn.inbound.get("route"):
-            self._deliveries.nudge.soon()
+            self._deliveries.nudge.soon(lane.session_id)
+        if view.confirmations:
+            self._engine.arm_timer(lane.session_id, min(row.expires_at for row in view.confirmations))
         # What arrived since the claim notifies the engine itself; only what waited before it is known here.
         return lane.seq + 1 < claimed.session.next_seq
-
-    async def _let_go(self, lane: Lane) -> None:
-        """Free the lane at once, so that the next attempt need not wait for the lease to end."""
-        await self._database.run(lambda conn: sessions.free(conn, lane.session_id, lane.epoch))
 
     async def renew(self) -> None:
         """Push the leases of the turns in progress into the future."""
@@ -111,41 +100,20 @@ class Worker:
 
     async def waiting(self) -> list[str]:
         """Sessions whose open turns nobody works on."""
-        return list(await self._database.read(lambda conn: sessions.waiting(conn, now(conn), BATCH)))
+        return await self._lanes.waiting()
 
-    async def deliver(self) -> int:
-        return await self._deliveries.round()
+    async def deliver(self, session_id: str | None = None) -> int:
+        """Deliver one batch of the outbox, of one session or of all. Returns how many were tried."""
+        return await self._deliveries.round(session_id)
 
-    async def posted(self) -> None:
-        """Return when a turn of this process has left something to deliver."""
-        await self._deliveries.nudge.wait()
+    async def posted(self) -> frozenset[str]:
+        """Return when something of these sessions should leave at once."""
+        return await self._deliveries.nudge.wait()
+
+    async def fire_timer(self, session_id: str) -> datetime | None:
+        """Expire what is overdue in a session. Returns when its next confirmation ends."""
+        return await self._timers.fire(session_id)
 
     async def fire_timers(self) -> None:
-        """Expire overdue confirmations, one transaction each; forget old ids in small batches."""
-        overdue = await self._database.read(lambda conn: confirmations.overdue(conn, now(conn), BATCH))
-        for row in overdue:
-            try:
-                await self._expire(row)
-            except LaneLost as lost:
-                logger.warning("confirmation %s: %s", row.id, lost)
-        await self._database.run(_forget)
-
-    async def _expire(self, row: ConfirmationRow) -> None:
-        def transaction(conn: Connection) -> None:
-            moment = now(conn)
-            if confirmations.expire(conn, row, moment):
-                told = {"confirmation": row.id, "tool": row.tool}
-                events: Sequence[AuditEvent] = [
-                    AuditEvent("confirmation_expired", "timer", told, row.turn_id)
-                ]
-                self._audit.append(conn, row.session_id, events, moment)
-
-        await self._database.run(transaction)
-
-
-def _forget(conn: Connection) -> None:
-    """Drop message ids and receipts past their retention, in small batches, and the counters of days gone by."""
-    moment = now(conn)
-    turns.purge_inbox(conn, moment - RETENTION, BATCH)
-    receipts.purge(conn, moment - RETENTION, BATCH)
-    usage.forget(conn, (moment - COUNTED_FOR).date().isoformat())
+        """What no timer did in time, in all sessions; and forget what is old."""
+        await self._timers.sweep()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from llm_planner.clock import SystemClock
 from llm_planner.engine import EmbeddedEngine
 from llm_planner.errors import StartError
 from llm_planner.llm.base import ChatRequest
@@ -326,7 +327,7 @@ async def test_a_budget_is_counted_right_by_many_at_once(serve: Serve) -> None:
 
     async def spend() -> bool:
         return await client.parts.database.run(
-            lambda conn: usage.spend(conn, "account:x", "2026-11-23", 7, 0)
+            lambda conn: usage.spend(conn, "account:x", "2999-01-01", 7, 0)
         )
 
     spent = await asyncio.gather(*(spend() for _ in range(25)))
@@ -385,7 +386,7 @@ class Recorder:
 
 
 async def test_a_lane_claimed_while_its_last_turn_ends_is_worked_on_at_once() -> None:
-    engine, handlers = EmbeddedEngine(60, 60), Recorder()
+    engine, handlers = EmbeddedEngine(SystemClock(), 60, 60), Recorder()
     await engine.start(handlers, background=False)
     first, second = object(), object()
     engine.notify("s", first)  # type: ignore[arg-type]
@@ -402,7 +403,7 @@ async def test_a_lane_claimed_while_its_last_turn_ends_is_worked_on_at_once() ->
 
 
 async def test_a_fault_in_a_loop_does_not_end_it_and_does_not_hold_up_the_mail() -> None:
-    engine, handlers = EmbeddedEngine(0.01, 60), Recorder()
+    engine, handlers = EmbeddedEngine(SystemClock(), 0.01, 60), Recorder()
     await engine.start(handlers, background=True)
     async with asyncio.timeout(2):
         await handlers.delivered.wait()

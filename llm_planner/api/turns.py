@@ -26,6 +26,8 @@ WAIT_S = 120.0
 """How long a first request waits for its turn; the same id asked again goes on waiting."""
 REPEAT_WAIT_S = 30.0
 POLL_S = 0.25
+FIRST_POLL_S = 0.02
+"""Where another process works on the turn from the start; growing up to POLL_S."""
 _ID = re.compile(r"[!-~]{1,128}")
 
 
@@ -87,7 +89,7 @@ class Desk:
 
     async def submit(self, message: InboundMessage) -> tuple[TurnView, bool]:
         """The message's turn, and whether it is a repeat. Raises Conflict, Busy, DatabaseUnavailable."""
-        accepted = await self._inbox.accept(message, take=True)
+        accepted = await self._inbox.accept(message, take=self._engine.claims)
         done = self._waiters.expect(accepted.turn_id)
         if accepted.claimed is not None or not accepted.duplicate:
             self._engine.notify(accepted.session_id, accepted.claimed)
@@ -101,7 +103,8 @@ class Desk:
         """The view from this process, or, where another one works on the turn, from the database."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + (self._repeat_wait_s if accepted.duplicate else WAIT_S)
-        pause = POLL_S if accepted.claimed is None else WAIT_S
+        pause = POLL_S if self._engine.claims else FIRST_POLL_S
+        pause = pause if accepted.claimed is None else WAIT_S
         if accepted.duplicate:
             view = await self._views.turn(accepted.session_id, accepted.turn_id, owner=True)
             if view is not None:
@@ -110,8 +113,9 @@ class Desk:
             finished, _ = await asyncio.wait([done], timeout=min(left, pause))
             if finished:
                 return done.result()
-            pause = POLL_S
-            self._engine.notify(accepted.session_id)
+            pause = min(POLL_S, pause * 1.5)
+            if self._engine.claims:
+                self._engine.notify(accepted.session_id)
             view = await self._views.turn(accepted.session_id, accepted.turn_id, owner=True)
             if view is not None:
                 return view

@@ -28,11 +28,12 @@ class Statuses:
         """Find the row by what we gave along or by the provider's id. Raises DatabaseUnavailable."""
         if len(update.reference) > LONGEST_REFERENCE:
             return
-        if await self._database.run(lambda conn: self._apply(conn, provider, update)):
-            self._nudge.soon()
+        session_id = await self._database.run(lambda conn: self._apply(conn, provider, update))
+        if session_id is not None:
+            self._nudge.soon(session_id)
 
-    def _apply(self, conn: Connection, provider: str, update: StatusUpdate) -> bool:
-        """True when the row may be sent on."""
+    def _apply(self, conn: Connection, provider: str, update: StatusUpdate) -> str | None:
+        """The session whose row may be sent on, if one may."""
         moment = now(conn)
         known = _OURS.fullmatch(update.correlation or "")
         row = _row(conn, provider, known.group(2), known.group(1)) if known else None
@@ -42,10 +43,10 @@ class Statuses:
             after = (int(known.group(3)), int(known.group(4)) + 1)
             if row.state == OutboxState.UNKNOWN and list(after) > row.body["next"]:
                 _go_on(conn, row, after, update.reference)
-                return True
+                return row.session_id
         if owner is not None:
             receipts.judge(conn, *owner, moment)
-        return False
+        return None
 
 
 def _row(conn: Connection, provider: str, turn_id: str, key: str) -> OutboxRow | None:

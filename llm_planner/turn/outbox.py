@@ -117,21 +117,25 @@ def _row(
 
 
 class Nudge:
-    """Says in this process that something can be delivered now, or will be soon."""
+    """Says in this process which sessions have something to deliver now, or will have soon."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._sessions: set[str] = set()
 
-    def soon(self, seconds: float = 0.0) -> None:
+    def soon(self, session_id: str, seconds: float = 0.0) -> None:
         if seconds > 0.0:
-            asyncio.get_running_loop().call_later(seconds, self._event.set)
+            asyncio.get_running_loop().call_later(seconds, self.soon, session_id)
         else:
+            self._sessions.add(session_id)
             self._event.set()
 
-    async def wait(self) -> None:
-        """Return at the next nudge, or at once if there was one since the last wait."""
+    async def wait(self) -> frozenset[str]:
+        """Return the sessions that were nudged since the last wait, once there are any."""
         await self._event.wait()
         self._event.clear()
+        found, self._sessions = frozenset(self._sessions), set()
+        return found
 
 
 class Deliveries:
@@ -142,18 +146,18 @@ class Deliveries:
         self._couriers = couriers
         self.nudge = Nudge()
 
-    async def round(self) -> int:
-        """Deliver one batch. Returns how many were tried."""
-        rows = await self._database.run(self._due)
+    async def round(self, session_id: str | None = None) -> int:
+        """Deliver one batch, of one session or of all. Returns how many were tried."""
+        rows = await self._database.run(lambda conn: self._due(conn, session_id))
         done = await asyncio.gather(*(self._deliver(row) for row in rows))
         return sum(done)
 
-    def _due(self, conn: Connection) -> Sequence[OutboxRow]:
+    def _due(self, conn: Connection, session_id: str | None) -> Sequence[OutboxRow]:
         moment = now(conn)
         for row in outbox.stuck(conn, moment):
             lost = Settlement(OutboxState.UNKNOWN, moment, "the worker that had it did not come back")
             outbox.settle(conn, row, row.attempts, lost)
-        return outbox.due(conn, list(self._couriers), moment, BATCH)
+        return outbox.due(conn, list(self._couriers), moment, BATCH, session_id)
 
     async def _deliver(self, row: OutboxRow) -> bool:
         until = timedelta(seconds=2 * ATTEMPT_S)
@@ -166,7 +170,7 @@ class Deliveries:
         if end.error is not None:
             logger.warning("delivery %s (%s): %s: %s", row.id, row.kind, end.state, end.error)
         if not end.counted and isinstance(fault, Refused) and fault.retry_after_s is not None:
-            self.nudge.soon(max(fault.retry_after_s, _LEAST_PAUSE_S) + _LATE_S)
+            self.nudge.soon(row.session_id, max(fault.retry_after_s, _LEAST_PAUSE_S) + _LATE_S)
         return True
 
     async def _attempt(self, row: OutboxRow) -> None:

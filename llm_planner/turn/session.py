@@ -1,4 +1,4 @@
-"""The session of a turn: opens the record of a claimed turn and keeps the lease alive while it is worked on."""
+"""The session of a turn: opens the record of a claimed turn, renews and frees its lease, finds what nobody holds."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -10,9 +10,11 @@ from ..storage.repositories import confirmations, sessions
 from .inbox import Claimed, from_row
 from .record import Lane, TurnRecord, stored_round
 
+BATCH = 100
+
 
 class SessionLane:
-    """Reads what a turn starts from, and renews leases."""
+    """Reads what a turn starts from, and keeps its lease."""
 
     def __init__(self, database: Database, lease_s: float) -> None:
         self._database = database
@@ -43,6 +45,14 @@ class SessionLane:
         until = now(conn) + self._lease
         for lane in lanes:
             sessions.renew(conn, lane.session_id, lane.epoch, until)
+
+    async def free(self, lane: Lane) -> None:
+        """Let go at once, so that the next attempt need not wait for the lease to end."""
+        await self._database.run(lambda conn: sessions.free(conn, lane.session_id, lane.epoch))
+
+    async def waiting(self) -> list[str]:
+        """Sessions whose open turns nobody works on, one batch."""
+        return list(await self._database.read(lambda conn: sessions.waiting(conn, now(conn), BATCH)))
 
 
 def _pending(conn: Connection, session_id: str) -> tuple[confirmations.ConfirmationRow, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from llm_planner.channels import StatusUpdate
+from llm_planner.clock import SystemClock
 from llm_planner.engine import EmbeddedEngine
 from llm_planner.storage.repositories import outbox
 from llm_planner.testing.providers import Fail, Lost, Slow, Throttle
@@ -272,7 +273,7 @@ async def test_a_reply_that_is_leaving_when_the_process_ends_is_finished_first()
         async def waiting(self) -> list[str]:
             return []
 
-    engine, handlers = EmbeddedEngine(60, 60), Handlers()
+    engine, handlers = EmbeddedEngine(SystemClock(), 60, 60), Handlers()
     await engine.start(handlers, background=False)  # type: ignore[arg-type]
     await handlers.began.wait()
     ending = asyncio.create_task(engine.drain(5))

@@ -139,8 +139,11 @@ _EXPIRE_ALL = (
     )
     .values(state=ConfirmationState.EXPIRED, decided_at=bindparam("moment"), reason=bindparam("why"))
 )
+_UNDECIDED = select(pending_confirmations).where(
+    _c.session_id == bindparam("session"), _c.state == ConfirmationState.PENDING
+)
 _OVERDUE = (
-    select(pending_confirmations)
+    select(_c.session_id)
     .where(_c.state == ConfirmationState.PENDING, _c.expires_at <= bindparam("moment"))
     .order_by(_c.expires_at)
     .limit(bindparam("most"))
@@ -255,8 +258,15 @@ def expire_own(conn: Connection, session_id: str, moment: datetime, reason: str)
     return conn.execute(_EXPIRE_ALL, values).rowcount
 
 
-def overdue(conn: Connection, moment: datetime, most: int) -> tuple[ConfirmationRow, ...]:
-    return _rows(conn.execute(_OVERDUE, {"moment": moment, "most": most}).all())
+def undecided(conn: Connection, session_id: str) -> tuple[ConfirmationRow, ...]:
+    """What still waits in this session, and what has waited too long."""
+    return _rows(conn.execute(_UNDECIDED, {"session": session_id}).all())
+
+
+def overdue(conn: Connection, moment: datetime, most: int) -> Sequence[str]:
+    """Sessions that have confirmations whose time is over."""
+    found = conn.execute(_OVERDUE, {"moment": moment, "most": most}).scalars()
+    return list(dict.fromkeys(found))
 
 
 def expire(conn: Connection, row: ConfirmationRow, moment: datetime) -> bool:

@@ -64,6 +64,7 @@ _DUE = (
     .order_by(_c.due_at)
     .limit(bindparam("most"))
 )
+_DUE_HERE = _DUE.where(_c.session_id == bindparam("session"))
 _STUCK = select(outbox).where(_c.state == OutboxState.SENDING, _c.due_at <= bindparam("moment"))
 _CLAIM = (
     update(outbox)
@@ -114,11 +115,15 @@ def add(conn: Connection, rows: Sequence[OutboxRow]) -> None:
             conn.execute(_ADD, {name: getattr(row, name) for name in _FIELDS})
 
 
-def due(conn: Connection, kinds: Sequence[str], moment: datetime, most: int) -> Sequence[OutboxRow]:
-    """What may be delivered now, of the kinds that this process can deliver."""
+def due(
+    conn: Connection, kinds: Sequence[str], moment: datetime, most: int, session_id: str | None
+) -> Sequence[OutboxRow]:
+    """What may be delivered now, in one session or in all, of the kinds that this process can deliver."""
     if not kinds:
         return []
-    rows = conn.execute(_DUE, {"kinds": list(kinds), "moment": moment, "most": most})
+    values = {"kinds": list(kinds), "moment": moment, "most": most}
+    query = _DUE if session_id is None else _DUE_HERE
+    rows = conn.execute(query, values if session_id is None else {**values, "session": session_id})
     return [OutboxRow(*row) for row in rows]
 
 

@@ -1,0 +1,57 @@
+"""Timers: confirmations end on time though nobody writes, and what is past its retention is forgotten."""
+
+import logging
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from ..errors import LaneLost
+from ..messages import AuditEvent
+from ..storage.database import Database, now
+from ..storage.repositories import confirmations, receipts, turns, usage
+from .audit import Audit
+
+logger = logging.getLogger("llm_planner.timers")
+BATCH = 100
+COUNTED_FOR = timedelta(days=2)
+RETENTION = timedelta(days=8)
+"""How long a message id is remembered: longer than any provider retries."""
+
+
+class Timers:
+    """What happens because time goes by. The rows say when, and firing too early or twice does nothing."""
+
+    def __init__(self, database: Database, audit: Audit) -> None:
+        self._database = database
+        self._audit = audit
+
+    async def fire(self, session_id: str) -> datetime | None:
+        """Expire what is overdue in this session. Returns when its next confirmation ends. Raises LaneLost."""
+        return await self._database.run(lambda conn: self._fire(conn, session_id))
+
+    def _fire(self, conn: Connection, session_id: str) -> datetime | None:
+        moment, rows = now(conn), confirmations.undecided(conn, session_id)
+        for row in rows:
+            if row.expires_at <= moment and confirmations.expire(conn, row, moment):
+                told = {"confirmation": row.id, "tool": row.tool}
+                event = AuditEvent("confirmation_expired", "timer", told, row.turn_id)
+                self._audit.append(conn, session_id, [event], moment)
+        return min((row.expires_at for row in rows if row.expires_at > moment), default=None)
+
+    async def sweep(self) -> None:
+        """The same in every session with something overdue, whoever had armed the timer; then forget."""
+        overdue = await self._database.read(lambda conn: confirmations.overdue(conn, now(conn), BATCH))
+        for session_id in overdue:
+            try:
+                await self.fire(session_id)
+            except LaneLost as lost:
+                logger.warning("session %s: %s", session_id, lost)
+        await self._database.run(_forget)
+
+
+def _forget(conn: Connection) -> None:
+    """Drop message ids and receipts past their retention, in small batches, and the counters of days gone by."""
+    moment = now(conn)
+    turns.purge_inbox(conn, moment - RETENTION, BATCH)
+    receipts.purge(conn, moment - RETENTION, BATCH)
+    usage.forget(conn, (moment - COUNTED_FOR).date().isoformat())
