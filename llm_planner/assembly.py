@@ -69,6 +69,7 @@ class Ingredients:
     lease_s: float = LEASE_S
     planner: Planner | None = None
     apis: Mapping[str, str] = field(default_factory=dict)
+    database: Database | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +104,10 @@ class Parts:
 def assemble(made_of: Ingredients) -> Parts:
     """Put one process together. Raises StartError for what can't work."""
     settings, registry, keys = made_of.settings, made_of.registry, keyring(made_of.settings)
-    database = connect(settings.database_url, made_of.clock)
+    database = made_of.database or connect(settings.database_url, made_of.clock)
     audit, model = Audit(keys), chat_model(made_of)
     guard = Guard(database, settings.tool_timeout_s, settings.budget_result_bytes)
-    gate = Confirmations(database, registry, keys, audit, guard)
+    gate = Confirmations(database, registry, keys, audit, guard, made_of.lease_s)
     models = _models(made_of, database, model, gate.tokens) if model is not None else None
     parking = Parking(database, gate, guard, settings.confirm_ttl_sec, settings.budget_pending_writes)
     closing, executor = Closing(database, audit, gate.tokens), Executor(guard)

@@ -10,7 +10,6 @@ from .messages import TurnView
 from .turn.inbox import Claimed, Inbox
 from .turn.orchestrator import MOST_ATTEMPTS, AgentOrchestrator
 from .turn.outbox import Deliveries
-from .turn.record import Lane
 from .turn.session import SessionLane
 from .turn.timers import Timers
 
@@ -56,7 +55,7 @@ class Worker:
         self._lanes = lanes
         self._deliveries = deliveries
         self._timers = timers
-        self._held: dict[str, Lane] = {}
+        self._held: dict[str, Claimed] = {}
         self.waiters = Waiters()
 
     async def run_next(self, session_id: str, claimed: Claimed | None) -> bool:
@@ -72,7 +71,7 @@ class Worker:
 
     async def _work(self, claimed: Claimed) -> bool:
         lane = claimed.lane
-        self._held[lane.session_id] = lane
+        self._held[lane.session_id] = claimed
         try:
             view = await self._orchestrator.handle(claimed)
         except LaneLost as lost:

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,17 @@ from llm_planner.llm.scripted import ScriptedModel
 from llm_planner.storage.database import now
 from llm_planner.storage.repositories import sessions, turns, usage
 
-from .harness import serving, settings_for
+from .harness import open_database, rows, serving, settings_for
 from .tools import Echo, IdempotentLedger, Ledger, ReconcilingLedger, plan
 from .turn_kit import (
     LONG_AGO,
     always,
+    bury,
     effects,
     eventually,
     kinds,
     ledger,
+    live_token,
     message,
     move_back,
     parked,
@@ -224,16 +227,16 @@ async def test_a_lease_is_renewed_but_never_shortened_and_never_revived(serve: S
 
     first = await lease()
     await asyncio.sleep(0.01)
-    await client.parts.worker._lanes.renew([lane])
+    await client.parts.worker._lanes.renew([accepted.claimed])
     renewed = await lease()
     assert renewed > first
     long = renewed + timedelta(hours=1)
     await database.run(lambda conn: sessions.hold(conn, lane.session_id, lane.epoch, long))
-    await client.parts.worker._lanes.renew([lane])
+    await client.parts.worker._lanes.renew([accepted.claimed])
     assert await lease() == long
     await client.parts.worker.run_next(accepted.session_id, accepted.claimed)
     assert await lease() is None
-    await client.parts.worker._lanes.renew([lane])
+    await client.parts.worker._lanes.renew([accepted.claimed])
     assert await lease() is None
 
 
@@ -483,3 +486,63 @@ async def test_an_accepted_message_is_durable_before_anybody_is_told(serve: Serv
     assert '"one"' in row.inbound
     await run_in(client.parts, message("demo", "m2", "two"))
     assert (await client.rows("SELECT open_turns FROM sessions"))[0].open_turns in (0, 1, 2)
+
+
+class Stopped:
+    """A database of a process that is stopped, past its lease, right after one of its transactions."""
+
+    def __init__(self, inner: Any, after: str) -> None:
+        self.url, self.read, self.close = inner.url, inner.read, inner.close
+        self._inner, self._after = inner, after
+
+    async def run(self, fn: Any) -> Any:
+        found = await self._inner.run(fn)
+        if fn.__qualname__.startswith(self._after):
+            time.sleep(1.1)  # noqa: ASYNC251 - nothing of the process runs meanwhile
+        return found
+
+
+@pytest.mark.parametrize(
+    ("after", "said", "asked"),
+    [("Models.call", "look", 0), ("Closing.store_plan", "look", 1), ("Confirmations.claim", "confirm", 0)],
+)
+async def test_a_worker_that_was_stopped_past_its_lease_begins_no_call(
+    db_url: str, tmp_path: Path, after: str, said: str, asked: int
+) -> None:
+    called: list[str] = []
+
+    class Noted(Ledger):
+        async def run(self, args: Any, ctx: Any) -> dict[str, object]:
+            called.append(args.what)
+            return {}
+
+    class Seen(Echo):
+        async def run(self, args: Any, ctx: Any) -> dict[str, object]:
+            called.append(args.text)
+            return {}
+
+    def either(request: ChatRequest) -> str:
+        return echoing(request) if request.messages[-1].content.endswith("look") else ledger()
+
+    model, tools = always(either), [Noted, Seen]
+    async with process(db_url, tmp_path, tools, model) as parts:
+        await run_in(parts, message("demo", "m1", "write"))
+        word = live_token(parts, (await rows(parts.database, "SELECT id FROM pending_confirmations"))[0].id)
+    model.requests.clear()
+    stopped = Stopped(open_database(db_url), after)
+    async with process(
+        db_url, tmp_path, tools, model, doubles={"database": stopped, "lease_s": 1.0}
+    ) as parts:
+        await run_in(parts, message("demo", "m2", f"confirm {word}" if said == "confirm" else said))
+        assert (called, len(model.requests)) == ([], asked)
+        assert [row.state for row in await rows(parts.database, "SELECT state FROM turns ORDER BY seq")] == [
+            "needs_confirmation",
+            "running",
+        ]
+        await bury(parts.database)
+    async with process(db_url, tmp_path, tools, model) as parts:
+        session = (await rows(parts.database, "SELECT id FROM sessions"))[0].id
+        await parts.worker.run_next(session, None)
+        ends = await rows(parts.database, "SELECT state, code FROM turns ORDER BY seq")
+        assert tuple(ends[1]) == (("failed", "write_unknown") if said == "confirm" else ("answered", None))
+        assert called == ([] if said == "confirm" else ["look"])

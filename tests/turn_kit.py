@@ -2,10 +2,11 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from llm_planner.application import Blueprint, running
@@ -112,11 +113,16 @@ async def run_in(parts: Parts, inbound: InboundMessage) -> str:
 
 @asynccontextmanager
 async def process(
-    db_url: str, data_dir: Path, tools: Sequence[type[Tool] | Tool], model: ChatModel, **settings: Any
+    db_url: str,
+    data_dir: Path,
+    tools: Sequence[type[Tool] | Tool],
+    model: ChatModel,
+    doubles: Mapping[str, Any] = MappingProxyType({}),
+    **settings: Any,
 ) -> AsyncIterator[Parts]:
-    """A process without HTTP and without a sweep: the test drives its handlers."""
+    """A process without HTTP and without a sweep: the test drives its handlers. `doubles` are other Ingredients."""
     made = settings_for(db_url, data_dir, **settings)
-    ingredients = Ingredients(made, ToolRegistry(tools), PROMPTS, SystemClock(), model)
+    ingredients = Ingredients(made, ToolRegistry(tools), PROMPTS, SystemClock(), model, **doubles)
     async with running(Blueprint(ingredients, ()), background=False) as parts:
         yield parts
 

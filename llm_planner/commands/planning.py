@@ -1,6 +1,7 @@
 """`plan`: what the planner proposes for a message; nothing runs and nothing is stored."""
 
 import asyncio
+import math
 from typing import Any
 
 import click
@@ -10,7 +11,7 @@ from ..messages import InboundMessage, SessionKey
 from ..storage.database import now
 from ..storage.repositories.sessions import SessionRow
 from ..turn.plan import CheckedPlan, Rules
-from ..turn.record import Lane, TurnRecord
+from ..turn.record import Held, Lane, TurnRecord
 from .common import AS_JSON, blueprint_of, show
 
 
@@ -41,9 +42,8 @@ async def _planned(parts: Parts, message: str, locale: str | None) -> dict[str, 
         "cli", key.digest(), key.channel, key.account, key.principal, key.label,
         parts.settings.default_locale, 0, None, 1, 0, {}, 0, "", 0, None, None, moment,
     )  # fmt: skip
-    record = TurnRecord(
-        Lane("cli", "cli", 1, 0, 1), InboundMessage(key, "plan", message, locale), session, ()
-    )
+    inbound = InboundMessage(key, "plan", message, locale)
+    record = TurnRecord(Lane("cli", "cli", 1, 0, 1), inbound, session, (), Held(math.inf))
     rules = Rules(parts.registry, key.channel, parts.settings.budget_steps)
     planned = await parts.planner.plan(record, rules)
     checked = planned.plan

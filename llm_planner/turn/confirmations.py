@@ -6,6 +6,7 @@ conditional UPDATE, and the journal's intent is written in the same transaction.
 
 import hmac
 import logging
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -29,8 +30,6 @@ from .tokens import Tokens
 logger = logging.getLogger("llm_planner.confirmations")
 WRONG_TRIES = 5
 LOCKED_FOR = timedelta(minutes=15)
-MARGIN = timedelta(seconds=30)
-"""How much longer than the call's own limit the lease lasts: time to write its outcome down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +57,16 @@ class Confirmations:
     """The gate. Any error in here means no."""
 
     def __init__(
-        self, database: Database, registry: ToolRegistry, keys: Keyring, audit: Audit, guard: Guard
-    ) -> None:
+        self, database: Database, registry: ToolRegistry, keys: Keyring, audit: Audit, guard: Guard, lease_s: float
+    ) -> None:  # fmt: skip
         self._database = database
         self._registry = registry
         self._keys = keys
         self._audit = audit
         self._guard = guard
         self.tokens = Tokens(keys)
+        self.margin = timedelta(seconds=lease_s)
+        """How much longer than the call's own limit the lease lasts: time to write its outcome down."""
 
     def sealed(self, row: ConfirmationRow, session: SessionRow) -> ConfirmationRow:
         """The row with the digest over what will run, for whom, and until when (rule 1)."""
@@ -89,8 +90,9 @@ class Confirmations:
 
     async def claim(self, record: TurnRecord, token: str | None) -> Claim | Refused:
         """Compare a token with this session's rows and take the one it belongs to. One transaction."""
+        began = time.monotonic()
         found = await self._database.run(lambda conn: self._claim(conn, record, token))
-        return _noted(record, found)
+        return self._noted(record, found, began)
 
     def _claim(self, conn: Connection, record: TurnRecord, token: str | None) -> Claim | Refused:
         moment, lane = now(conn), record.lane
@@ -115,10 +117,9 @@ class Confirmations:
         sessions.set_tries(conn, lane.session_id, tries, None)
         return taken
 
-    @staticmethod
-    def _resumed(conn: Connection, record: TurnRecord, row: ConfirmationRow, run: RunRow) -> Claim:
+    def _resumed(self, conn: Connection, record: TurnRecord, row: ConfirmationRow, run: RunRow) -> Claim:
         """What an earlier attempt of this turn had taken, under a lease that outlives its call."""
-        until = max(run.deadline_at, now(conn)) + MARGIN
+        until = max(run.deadline_at, now(conn)) + self.margin
         if not sessions.hold(conn, record.lane.session_id, record.lane.epoch, until):
             raise LaneLost("the session's lane was taken over")
         return Claim(row, run, fresh=False)
@@ -147,7 +148,8 @@ class Confirmations:
                 return self._resumed(conn, record, row, run)
             return self._take(conn, record, row, now(conn), operator)
 
-        return _noted(record, await self._database.run(transaction))
+        began = time.monotonic()
+        return self._noted(record, await self._database.run(transaction), began)
 
     def _take(
         self, conn: Connection, record: TurnRecord, row: ConfirmationRow, moment: datetime, actor: str
@@ -161,7 +163,7 @@ class Confirmations:
         if not confirmations.decide(conn, claimed, moment):
             return Refused("token_used")
         deadline = moment + timedelta(seconds=self._guard.timeout_of(spec))
-        if not sessions.hold(conn, lane.session_id, lane.epoch, deadline + MARGIN):
+        if not sessions.hold(conn, lane.session_id, lane.epoch, deadline + self.margin):
             raise LaneLost("the session's lane was taken over")
         run = RunRow(
             lane.session_id,
@@ -180,6 +182,20 @@ class Confirmations:
         self._audit.append(conn, lane.session_id, [*record.events, event], moment)
         return Claim(row, run, fresh=True)
 
+    def _noted(self, record: TurnRecord, found: Claim | Refused, began: float) -> Claim | Refused:
+        """What a claim leaves in the record, once it is committed; its transaction began at `began`."""
+        if isinstance(found, Claim):
+            limit_s = (found.run.deadline_at - found.run.started_at).total_seconds() if found.fresh else 0.0
+            record.held.extend(began + limit_s + self.margin.total_seconds())
+            if found.fresh:
+                record.events.clear()
+        elif found.ended is not None:
+            record.pending = tuple(row for row in record.pending if row.approver != "user")
+            record.note("confirmations_locked", record.session.principal, expired=found.ended)
+        elif found.expired is not None:
+            record.note("confirmation_expired", confirmation=found.expired.id, tool=found.expired.tool)
+        return found
+
     async def cancel(
         self, record: TurnRecord, token: str | None
     ) -> tuple[list[ConfirmationRow], list[ConfirmationRow]]:
@@ -190,7 +206,7 @@ class Confirmations:
         self, conn: Connection, record: TurnRecord, token: str | None
     ) -> tuple[list[ConfirmationRow], list[ConfirmationRow]]:
         moment, lane = now(conn), record.lane
-        if not sessions.hold(conn, lane.session_id, lane.epoch, moment + MARGIN):
+        if not sessions.hold(conn, lane.session_id, lane.epoch, moment + self.margin):
             raise LaneLost("the session's lane was taken over")
         done: list[ConfirmationRow] = []
         late: list[ConfirmationRow] = []
@@ -204,18 +220,6 @@ class Confirmations:
             )
             (done if earlier_try or confirmations.decide(conn, verdict, moment) else late).append(row)
         return done, late
-
-
-def _noted(record: TurnRecord, found: Claim | Refused) -> Claim | Refused:
-    """What a claim leaves in the record, once it is committed."""
-    if isinstance(found, Claim) and found.fresh:
-        record.events.clear()
-    if isinstance(found, Refused) and found.ended is not None:
-        record.pending = tuple(row for row in record.pending if row.approver != "user")
-        record.note("confirmations_locked", record.session.principal, expired=found.ended)
-    if isinstance(found, Refused) and found.expired is not None:
-        record.note("confirmation_expired", confirmation=found.expired.id, tool=found.expired.tool)
-    return found
 
 
 def _bound(row: ConfirmationRow, session: SessionRow) -> bytes:

@@ -42,7 +42,7 @@ class Decisions:
         self._parking = parking
         self._executor = executor
         self._rulings = Rulings(database, registry, gate, parking)
-        self._settling = Settling(database)
+        self._settling = Settling(database, gate.margin)
 
     async def obey(self, record: TurnRecord) -> bool:
         """Do what the message decides. False: it is an ordinary message, for the planner."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from ..context import Caller
 from ..i18n import text
 from ..messages import Json
 from ..tools import ToolSpec
@@ -67,9 +66,12 @@ class Executor:
             {step.id: asyncio.Event() for step in plan.steps},
             asyncio.Semaphore(PARALLEL),
         )
-        async with asyncio.TaskGroup() as group:
-            for step in plan.steps:
-                group.create_task(self._step(run, step))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for step in plan.steps:
+                    group.create_task(self._step(run, step))
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from several
         round_.results = {call.id: run.results[call.id] for call in plan.output.tool_calls}
         order = {call.id: place for place, call in enumerate(plan.output.tool_calls)}
         return tuple(sorted(run.parked, key=lambda parked: order[parked.step.id]))
@@ -125,6 +127,7 @@ class Executor:
         model, caller = spec.validate(args), record.caller
         started = time.monotonic()
         for attempt in range(spec.tool.retries + 1):
+            record.held.check()
             outcome = await self._guard.run(spec, model, caller, key)
             if outcome.kind not in ("raised", "timeout") or attempt == spec.tool.retries:
                 break
@@ -132,9 +135,11 @@ class Executor:
         ms = round((time.monotonic() - started) * 1000)
         return Outcome(outcome.kind, outcome.result, outcome.error, ms, outcome.facts, outcome.mails)
 
-    async def write(self, spec: ToolSpec, args: Mapping[str, Json], caller: Caller, key: str) -> Outcome:
-        """The one call of a confirmed write; only the confirmation stage calls this."""
-        return await self._guard.run(spec, spec.validate(args), caller, key)
+    async def write(self, record: TurnRecord, spec: ToolSpec, args: Mapping[str, Json], key: str) -> Outcome:
+        """The one call of a confirmed write; only the confirmation stage calls this. Raises LaneLost, without
+        calling, when the lease may end before the call does."""
+        record.held.check(self._guard.timeout_of(spec))
+        return await self._guard.run(spec, spec.validate(args), record.caller, key)
 
 
 def _origins(round_: Round, step: CheckedStep, pinned: Mapping[str, Json]) -> dict[str, str]:

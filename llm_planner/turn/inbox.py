@@ -1,5 +1,6 @@
 """The inbox: a message is durable before anybody is told so, and a repeat gets the first one's turn."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -17,7 +18,7 @@ from ..storage.repositories.sessions import SessionRow
 from ..storage.repositories.turns import Line, TurnRow
 from ..storage.states import TurnState
 from .audit import Audit
-from .record import Lane
+from .record import Held, Lane
 
 RACES = 50
 """How often an accept is tried again when other messages of the same session win the same instant."""
@@ -25,12 +26,13 @@ RACES = 50
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A lane and what was read with it."""
+    """A lane, what was read with it, and how long it is surely ours."""
 
     lane: Lane
     session: SessionRow
     turn: TurnRow
     history: tuple[Line, ...]
+    held: Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Inbox:
         raise Busy("this session gets too many messages at once")
 
     def _accept(self, conn: Connection, message: InboundMessage, take: bool) -> Accepted | None:
-        moment = now(conn)
+        began, moment = time.monotonic(), now(conn)
         key = message.key.digest()
         session = sessions.by_key(conn, key) or sessions.create(conn, message.key, self._locale, moment)
         turn_id = new_id()
@@ -101,7 +103,9 @@ class Inbox:
             raise Raced
         turn = _turn(session, message, turn_id, moment, take)
         turns.add(conn, {name: getattr(turn, name) for name in TurnRow.__dataclass_fields__})
-        return Accepted(session.id, turn_id, False, self._claimed(conn, session, turn) if take else None)
+        return Accepted(
+            session.id, turn_id, False, self._claimed(conn, session, turn, began) if take else None
+        )
 
     def _repeat(
         self, conn: Connection, session: SessionRow, message: InboundMessage, moment: datetime
@@ -113,9 +117,10 @@ class Inbox:
             return None
         return Accepted(session.id, turn_id, True)
 
-    def _claimed(self, conn: Connection, session: SessionRow, turn: TurnRow) -> Claimed:
+    def _claimed(self, conn: Connection, session: SessionRow, turn: TurnRow, began: float) -> Claimed:
         lane = Lane(session.id, turn.id, turn.seq, session.epoch + 1, turn.attempts)
-        return Claimed(lane, session, turn, turns.history(conn, session.id, turn.seq, self._limits.history))
+        history = turns.history(conn, session.id, turn.seq, self._limits.history)
+        return Claimed(lane, session, turn, history, Held(began + self._limits.lease_s))
 
     async def note(self, key: SessionKey, event: AuditEvent) -> None:
         """Audit what belongs to no message, in the session of that key, which is made if it is not there."""
@@ -136,7 +141,7 @@ class Inbox:
         return await self._database.run(lambda conn: self._claim(conn, session_id))
 
     def _claim(self, conn: Connection, session_id: str) -> Claimed | None:
-        moment = now(conn)
+        began, moment = time.monotonic(), now(conn)
         session = sessions.by_id(conn, session_id)
         if session is None or session.open_turns == 0 or not session.idle(moment):
             return None
@@ -146,9 +151,7 @@ class Inbox:
         if turn is None:
             raise LaneLost(f"session {session_id}: its oldest open turn is missing")
         turns.start(conn, session_id, turn.id, session.epoch + 1)
-        claimed = self._claimed(conn, session, turn)
-        lane = Lane(session_id, turn.id, turn.seq, session.epoch + 1, turn.attempts + 1)
-        return Claimed(lane, session, turn, claimed.history)
+        return self._claimed(conn, session, replace(turn, attempts=turn.attempts + 1), began)
 
 
 def _turn(

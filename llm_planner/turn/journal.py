@@ -6,6 +6,7 @@ the same key where the tool is `idempotent`, or a person decides.
 """
 
 import asyncio
+import time
 from datetime import timedelta
 
 from pydantic import ValidationError
@@ -19,7 +20,7 @@ from ..storage.repositories.confirmations import Outcome as Entry
 from ..storage.states import ConfirmationState, RunState
 from ..tools import ToolRegistry, ToolSpec
 from .audit import Audit
-from .confirmations import MARGIN, Claim, Confirmations
+from .confirmations import Claim, Confirmations
 from .executor import Executor, keep
 from .guard import Guard, Outcome, promise_kept
 from .outbox import letters
@@ -50,9 +51,7 @@ class Journal:
         if spec is None:
             outcome = Outcome("failed", error="the tool is gone or has changed") if claim.fresh else UNKNOWN
         elif claim.fresh:
-            outcome = await self._executor.write(
-                spec, claim.row.args, record.caller, claim.run.idempotency_key
-            )
+            outcome = await self._executor.write(record, spec, claim.row.args, claim.run.idempotency_key)
             if outcome.kind in ("raised", "timeout"):
                 outcome = await self._recover(spec, record, claim)
         else:
@@ -83,15 +82,16 @@ class Journal:
         await asyncio.sleep(max(0.0, (claim.run.deadline_at - moment).total_seconds()))
 
     async def _recover(self, spec: ToolSpec, record: TurnRecord, claim: Claim) -> Outcome:
-        args, caller, key = spec.validate(claim.row.args), record.caller, claim.run.idempotency_key
+        key = claim.run.idempotency_key
         if spec.reconciles:
-            outcome = await self._guard.reconcile(spec, args, caller, key)
+            record.held.check()
+            outcome = await self._guard.reconcile(spec, spec.validate(claim.row.args), record.caller, key)
             known = promise_kept(outcome) or (outcome.kind == "ok" and outcome.result is not None)
             return outcome if known else UNKNOWN
         outcome = UNKNOWN
         for _ in range(max(1, spec.tool.retries) if spec.tool.idempotent else 0):
             await self._again(record, claim, spec)
-            outcome = await self._executor.write(spec, claim.row.args, caller, key)
+            outcome = await self._executor.write(record, spec, claim.row.args, key)
             if outcome.kind not in ("raised", "timeout"):
                 break
         return outcome
@@ -102,11 +102,13 @@ class Journal:
         def extend(conn: Connection) -> None:
             deadline = now(conn) + timedelta(seconds=self._guard.timeout_of(spec))
             lane = record.lane
-            held = sessions.hold(conn, lane.session_id, lane.epoch, deadline + MARGIN)
+            held = sessions.hold(conn, lane.session_id, lane.epoch, deadline + self._gate.margin)
             if not held or not confirmations.extend(conn, claim.run, lane.turn_id, deadline):
                 raise LaneLost("the session's lane was taken over")
 
+        began = time.monotonic()
         await self._database.run(extend)
+        record.held.extend(began + self._guard.timeout_of(spec) + self._gate.margin.total_seconds())
 
     async def _settle(self, record: TurnRecord, claim: Claim, outcome: Outcome) -> StepResult:
         """Outcome, confirmation, facts, letters and audit: one transaction."""

@@ -64,8 +64,9 @@ class Models:
         return self.redact(value) if isinstance(value, str) else value
 
     async def call(self, record: TurnRecord, purpose: str, prompt: Prompt, request: ChatRequest) -> ChatReply:
-        """One call, reserved before and recorded after. Raises ModelError; OverBudget without calling."""
+        """One call, reserved before and recorded after. Raises ModelError; OverBudget or LaneLost without calling."""
         await self._database.run(lambda conn: self._reserve(conn, record))
+        record.held.check()
         try:
             reply = await self._model.complete(request)
         except ModelError as error:

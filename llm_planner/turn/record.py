@@ -1,11 +1,13 @@
 """The record of one turn in progress: what came in, what was planned and done, what will be stored at the close."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from ..context import Caller, Mail
+from ..errors import LaneLost
 from ..messages import AuditEvent, InboundMessage, Json, StepStatus, TurnStatus
 from ..storage.repositories.confirmations import ConfirmationRow
 from ..storage.repositories.sessions import SessionRow
@@ -25,6 +27,23 @@ class Lane:
     @property
     def fence(self) -> tuple[str, str, int]:
         return self.session_id, self.turn_id, self.epoch
+
+
+class Held:
+    """Until when the lease lasts at least, by this process' own clock. A process that was stopped past it, and
+    wakes up, must not begin a call: the lane may be somebody else's."""
+
+    def __init__(self, until_s: float) -> None:
+        self._until_s = until_s
+
+    def extend(self, until_s: float) -> None:
+        """A transaction that was begun early enough has set the lease to that, or later."""
+        self._until_s = max(self._until_s, until_s)
+
+    def check(self, takes_s: float = 0.0) -> None:
+        """Before a call that may take so long. Raises LaneLost."""
+        if time.monotonic() + takes_s > self._until_s:
+            raise LaneLost("the lease ran out before a call was begun")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +126,7 @@ class TurnRecord:
     message: InboundMessage
     session: SessionRow
     history: tuple[Line, ...]
+    held: Held
     pending: tuple[ConfirmationRow, ...] = ()
     rounds: list[Round] = field(default_factory=list)
     home_rounds: dict[str, list[Round]] = field(default_factory=dict)

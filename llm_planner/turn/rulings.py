@@ -14,7 +14,7 @@ from ..storage.repositories import confirmations, sessions
 from ..storage.repositories.confirmations import ConfirmationRow, Verdict
 from ..storage.states import ConfirmationState
 from ..tools import ToolRegistry
-from .confirmations import MARGIN, Claim, Confirmations, Refused
+from .confirmations import Claim, Confirmations, Refused
 from .parking import Parking
 from .record import TurnRecord
 
@@ -132,10 +132,9 @@ class Rulings:
         except ValidationError as error:
             raise InvalidRequest(f"the tool does not take these arguments: {_first(error)}") from error
 
-    @staticmethod
-    def _end(conn: Connection, record: TurnRecord, row: ConfirmationRow, verdict: Verdict) -> None:
+    def _end(self, conn: Connection, record: TurnRecord, row: ConfirmationRow, verdict: Verdict) -> None:
         moment, lane = now(conn), record.lane
-        if not sessions.hold(conn, lane.session_id, lane.epoch, moment + MARGIN):
+        if not sessions.hold(conn, lane.session_id, lane.epoch, moment + self._gate.margin):
             raise LaneLost("the session's lane was taken over")
         decided = confirmations.decide(conn, verdict, moment)
         if not decided and row.decided_turn_id != verdict.turn_id:

@@ -1,5 +1,6 @@
 """The session of a turn: opens the record of a claimed turn, renews and frees its lease, finds what nobody holds."""
 
+import time
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -18,12 +19,12 @@ class SessionLane:
 
     def __init__(self, database: Database, lease_s: float) -> None:
         self._database = database
-        self._lease = timedelta(seconds=lease_s)
+        self._lease_s = lease_s
 
     async def open(self, claimed: Claimed) -> TurnRecord:
         """The record of a claimed turn: message, history, facts, and what an earlier attempt stored."""
         message = from_row(claimed.session.key, claimed.turn.message_id, claimed.turn.inbound)
-        record = TurnRecord(claimed.lane, message, claimed.session, claimed.history)
+        record = TurnRecord(claimed.lane, message, claimed.session, claimed.history, claimed.held)
         record.rounds = [stored_round(data) for data in claimed.turn.rounds]
         if claimed.session.parked_until is not None:
             record.pending = await self._database.read(lambda conn: _pending(conn, claimed.session.id))
@@ -35,16 +36,20 @@ class SessionLane:
         )
         return record
 
-    async def renew(self, lanes: Iterable[Lane]) -> None:
+    async def renew(self, claims: Iterable[Claimed]) -> None:
         """Push the leases of these lanes into the future; a lost one is left alone."""
-        held = list(lanes)
+        held, began = list(claims), time.monotonic()
         if held:
-            await self._database.run(lambda conn: self._renew(conn, held))
+            for claimed in await self._database.run(lambda conn: self._renew(conn, held)):
+                claimed.held.extend(began + self._lease_s)
 
-    def _renew(self, conn: Connection, lanes: Iterable[Lane]) -> None:
-        until = now(conn) + self._lease
-        for lane in lanes:
-            sessions.renew(conn, lane.session_id, lane.epoch, until)
+    def _renew(self, conn: Connection, claims: Iterable[Claimed]) -> list[Claimed]:
+        until = now(conn) + timedelta(seconds=self._lease_s)
+        return [
+            claimed
+            for claimed in claims
+            if sessions.renew(conn, claimed.lane.session_id, claimed.lane.epoch, until)
+        ]
 
     async def free(self, lane: Lane) -> None:
         """Let go at once, so that the next attempt need not wait for the lease to end."""

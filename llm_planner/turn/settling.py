@@ -4,7 +4,7 @@ Whoever asks for it checks with `settlement` what can be said at once, sends the
 the session's own lane, like any other message, and hands what came back to `settled`.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -16,7 +16,6 @@ from ..storage.database import Database, now
 from ..storage.repositories import sessions, turns, writes
 from ..storage.repositories.writes import Settled, Write
 from ..storage.states import RunState
-from .confirmations import MARGIN
 from .record import StepResult, TurnRecord, stored_round
 from .rulings import DECIDERS
 
@@ -60,8 +59,9 @@ def settled(view: TurnView) -> None:
 class Settling:
     """Applies one settlement in the session's lane."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, margin: timedelta) -> None:
         self._database = database
+        self._margin = margin
 
     async def apply(self, record: TurnRecord, decision: Decision) -> None:
         """Write down what the operator found out, and tell the user. What may not be settled ends the turn as
@@ -90,7 +90,7 @@ class Settling:
         if write.run.settled_turn_id == lane.turn_id:
             return write  # an earlier attempt of this turn did it
         may_settle(write, decision, moment)
-        if not sessions.hold(conn, lane.session_id, lane.epoch, moment + MARGIN):
+        if not sessions.hold(conn, lane.session_id, lane.epoch, moment + self._margin):
             raise LaneLost("the session's lane was taken over")
         told = Settled(decision.decision == "done", decision.operator, decision.reason, lane.turn_id)
         if not writes.settle(conn, write, told, moment):

@@ -158,9 +158,9 @@ def hold(conn: Connection, session_id: str, epoch: int, lease_until: datetime) -
     return conn.execute(_HOLD, {"key": session_id, "held": epoch, "until": lease_until}).rowcount == 1
 
 
-def renew(conn: Connection, session_id: str, epoch: int, lease_until: datetime) -> None:
-    """Push a lease that is still held into the future; never shorten one, never revive one."""
-    conn.execute(_RENEW, {"key": session_id, "held": epoch, "until": lease_until})
+def renew(conn: Connection, session_id: str, epoch: int, lease_until: datetime) -> bool:
+    """Push a lease that is still held into the future; never shorten one, never revive one. True if it moved."""
+    return conn.execute(_RENEW, {"key": session_id, "held": epoch, "until": lease_until}).rowcount == 1
 
 
 def free(conn: Connection, session_id: str, epoch: int) -> None:
