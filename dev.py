@@ -8,7 +8,8 @@ usage: python dev.py COMMAND
                          TEST_DB_URLS (comma-separated) names servers to use instead
     lint                 formatting, ruff and mypy
     bench NAME [args]    one of the benchmarks under bench/; without a name, the list
-    torture              the crash test under bench/
+    torture [options]    processes are killed, stopped and cut off on the same databases, and rows judged: about ten
+                         minutes; --quick is a short form, --only NAME,... some of its scenarios
 """
 
 import ast
@@ -182,21 +183,31 @@ def run(workspace: Workspace, arguments: list[str]) -> int:
 
 def test(workspace: Workspace, arguments: list[str]) -> int:
     prepare(workspace, "requirements-dev.txt")
+    return over_databases(workspace, ["pytest", *arguments])
+
+
+def torture(workspace: Workspace, arguments: list[str]) -> int:
+    prepare(workspace, "requirements-dev.txt")
+    return over_databases(workspace, ["bench.torture", *arguments])
+
+
+def over_databases(workspace: Workspace, module: list[str]) -> int:
+    """Run a module, with its arguments, over SQLite and every server that is named, or can be started."""
     servers = load_servers(workspace)
     given = named_urls(os.environ)
     if given:
-        return run_pytest(workspace, arguments, [(url, servers.name_of(url)) for url in given])
+        return run_over(workspace, module, [(url, servers.name_of(url)) for url in given])
     with servers.running() as started:
         if started:
-            return run_pytest(workspace, arguments, [(server.url, server.name) for server in started])
-    return without_servers(workspace, arguments, servers.INSTALL_HINT)
+            return run_over(workspace, module, [(server.url, server.name) for server in started])
+    return without_servers(workspace, module, servers.INSTALL_HINT)
 
 
 def named_urls(environment: Mapping[str, str]) -> list[str]:
     return [url.strip() for url in environment.get("TEST_DB_URLS", "").split(",") if url.strip()]
 
 
-def run_pytest(workspace: Workspace, arguments: list[str], servers: list[tuple[str, str]]) -> int:
+def run_over(workspace: Workspace, module: list[str], servers: list[tuple[str, str]]) -> int:
     """`servers`: pairs of URL and name."""
     names = ", ".join(name for _, name in servers)
     say(f"Databases: SQLite, {names}" if names else "Databases: SQLite")
@@ -205,17 +216,17 @@ def run_pytest(workspace: Workspace, arguments: list[str], servers: list[tuple[s
         "TEST_DB_URLS": ",".join(url for url, _ in servers),
         "TEST_DB_SERVERS": names,
     }
-    return workspace.processes.call([workspace.python, "-m", "pytest", *arguments], environment)
+    return workspace.processes.call([workspace.python, "-m", *module], environment)
 
 
-def without_servers(workspace: Workspace, arguments: list[str], hint: str) -> int:
+def without_servers(workspace: Workspace, module: list[str], hint: str) -> int:
     """On SQLite alone, said before and after; in CI a failure."""
     warning = f"THE MYSQL TESTS ARE SKIPPED\n{hint}"
     if os.environ.get("CI", "").lower() == "true":
         say(f"With CI=true the tests need a MySQL or MariaDB server.\n{hint}")
         return 1
     say(warning)
-    code = run_pytest(workspace, arguments, [])
+    code = run_over(workspace, module, [])
     say(warning)
     return code
 
@@ -253,12 +264,6 @@ def benchmarks(folder: Path) -> dict[str, str]:
     files = [file for file in sorted(folder.glob("*.py")) if not file.name.startswith("_")]
     docs = [ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "" for file in files]
     return {file.stem: doc.partition("\n")[0] for file, doc in zip(files, docs, strict=True)}
-
-
-def torture(workspace: Workspace, arguments: list[str]) -> int:
-    if not (workspace.root / "bench" / "torture.py").is_file():
-        raise Stop("bench/torture.py is not there")
-    return bench(workspace, ["torture", *arguments])
 
 
 COMMANDS: dict[str, Callable[[Workspace, list[str]], int]] = {

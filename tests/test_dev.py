@@ -254,11 +254,13 @@ class TestCommands:
         assert dev.main(["bench", "turn", "--quick"], workspace) == 0
         assert programs.commands[-1] == [workspace.python, "-m", "bench.turn", "--quick"]
 
-    def test_torture_says_when_it_is_not_there(
-        self, workspace: dev.Workspace, capsys: pytest.CaptureFixture[str]
+    def test_torture_runs_on_the_databases_of_the_tests(
+        self, workspace: dev.Workspace, programs: Programs, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        assert dev.main(["torture"], workspace) == 1
-        assert "bench/torture.py is not there" in capsys.readouterr().err
+        monkeypatch.setenv("TEST_DB_URLS", "mysql://u:p@127.0.0.1:1/t")
+        assert dev.main(["torture", "--quick"], workspace) == 0
+        assert programs.commands[-1] == [workspace.python, "-m", "bench.torture", "--quick"]
+        assert programs.environments[-1]["TEST_DB_URLS"] == "mysql://u:p@127.0.0.1:1/t"
 
     def test_lint_runs_everything_and_fails_with_the_worst(
         self, workspace: dev.Workspace, programs: Programs
@@ -298,7 +300,7 @@ class TestServers:
         self, workspace: dev.Workspace, programs: Programs, capsys: pytest.CaptureFixture[str]
     ) -> None:
         programs.codes["pytest"] = 5
-        assert dev.without_servers(workspace, ["-q"], "apt-get install it") == 5
+        assert dev.without_servers(workspace, ["pytest", "-q"], "apt-get install it") == 5
         out = capsys.readouterr().out
         assert out.count("THE MYSQL TESTS ARE SKIPPED\napt-get install it") == 2
         assert programs.environments[-1]["TEST_DB_URLS"] == ""
@@ -308,5 +310,5 @@ class TestServers:
         self, workspace: dev.Workspace, programs: Programs, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("CI", "true")
-        assert dev.without_servers(workspace, [], "hint") == 1
+        assert dev.without_servers(workspace, ["pytest"], "hint") == 1
         assert programs.commands == []
