@@ -8,6 +8,7 @@ from .scene import Path, Scene
 from .schema import Field
 
 _PERSON_WORDS = frozenset(word for phrase in PERSON for word in phrase.split())
+_ASKING = word_set("where when donde cuando onde quando cade")
 _NOUNS = word_set("mail e-mail email correo direccion address code codigo number numero telefono phone id")
 
 
@@ -21,7 +22,7 @@ def is_bare(message: Message, tool: Tool) -> bool:
         for place in range(number.first, number.last + 1)
     }
     values |= {place for moment in message.moments for place in range(moment.first, moment.last + 1)}
-    if not values:
+    if not values or any(token.fold in _ASKING for token in message.tokens):
         return False
     carried = {word for carriers in tool.carriers.values() for word in carriers.left}
     plain = STOP | COURTESY | NAMING | tool.nouns | _PERSON_WORDS | _NOUNS | (carried & tool.words)

@@ -64,7 +64,8 @@ class EmbeddedCore:
         found = answers(message, pending.tool, pending.values)
         if not found:
             return None
-        return Request(pending.tool, {**pending.values, **found}, max(ranked.score, pending.score))
+        values = {**pending.values, **found}
+        return Request(pending.tool, values, max(ranked.score, pending.score), message)
 
     def _pending(self, recent: Sequence[str], locale: str) -> Request | None:
         """The latest request of the earlier messages when it still lacks a value after the answers since."""
@@ -79,7 +80,7 @@ class EmbeddedCore:
             values = find_values(ranked.tool, message, {})
             for answer in reversed(later):
                 values |= answers(answer, ranked.tool, values)
-            request = Request(ranked.tool, values, ranked.score)
+            request = Request(ranked.tool, values, ranked.score, message)
             return None if request.complete else request
         return None
 

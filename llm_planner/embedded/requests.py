@@ -1,23 +1,25 @@
 """Owns the requests of one message: the tool and values of each, in the order they were asked."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from .arguments import Tool, Values, find_values, missing_fields
 from .bare import is_bare
 from .clauses import split
+from .denial import denied
 from .message import Message, read_message
 from .ranking import Ranked, Ranking
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request of a message: its tool and the values found for it."""
+    """One request of a message: its tool, the values found for it, and the part of the message it stands in."""
 
     tool: Tool
     values: Values
     score: float
+    said: Message
 
     @property
     def complete(self) -> bool:
@@ -32,6 +34,7 @@ class _Group:
     start: int
     end: int
     tool: Tool
+    score: float
     echo: bool = False
 
 
@@ -41,12 +44,41 @@ def find_requests(message: Message, whole: Ranked, ranking: Ranking, today: date
     places = places if len(places) > 1 else []
     pieces = [_read(message, place, today) for place in places]
     ranks = ranking.rank(pieces) if pieces else []
-    parts = _parts(message, _grouped(places, pieces, ranks, ranking), ranking, today)
+    groups = _grouped(places, pieces, ranks, ranking)
+    if wanted := _without_denied(message, groups, today):
+        return wanted
+    parts = _parts(message, groups, ranking, today)
     best = max(ranks, key=lambda rank: rank.score, default=whole)
     chosen = whole if whole.fits or not _sure(best, ranking) else best
-    one = [Request(chosen.tool, find_values(chosen.tool, message, {}), chosen.score)] if chosen.fits else []
+    one = [_request(chosen.tool, message, chosen.score)] if chosen.fits else []
     finished = any(request.complete for request in parts) or not any(request.complete for request in one)
     return parts if len(parts) > 1 and finished else one
+
+
+def _without_denied(message: Message, groups: Sequence[_Group], today: date) -> list[Request]:
+    """The other requests of a message that says of some what it does not want; none when it denies nothing.
+
+    A code that only the denied part names is what the message is about.
+    """
+    texts = [_read(message, (group.start, group.end), today) for group in groups]
+    no = [denied(text, group.tool) for group, text in zip(groups, texts, strict=True)]
+    if not any(no) or all(no):
+        return []
+    about: dict[tuple[str, ...], object] = {}
+    kept: list[Request] = []
+    for group, text, refused in zip(groups, texts, no, strict=True):
+        request = _request(group.tool, text, group.score)
+        if refused:
+            coded = {field.path for field in group.tool.fields if field.kind == "code"}
+            about |= {path: value for path, value in request.values.items() if path in coded}
+        else:
+            kept.append(request)
+    return [replace(request, values=_completed(request, about)) for request in kept]
+
+
+def _completed(request: Request, about: Values) -> Values:
+    paths = {field.path for field in request.tool.fields if field.kind == "code"}
+    return {**{path: value for path, value in about.items() if path in paths}, **request.values}
 
 
 def _parts(message: Message, groups: Sequence[_Group], ranking: Ranking, today: date) -> list[Request]:
@@ -56,7 +88,10 @@ def _parts(message: Message, groups: Sequence[_Group], ranking: Ranking, today: 
     ranks = ranking.rank(texts)
     if not all(group.echo or _sure(rank, ranking) for group, rank in zip(groups, ranks, strict=True)):
         return []
-    requests = [_request(group, text, rank) for group, text, rank in zip(groups, texts, ranks, strict=True)]
+    requests = [
+        _request(group.tool if group.echo else rank.tool, text, rank.score)
+        for group, text, rank in zip(groups, texts, ranks, strict=True)
+    ]
     return [] if any(map(_leans, requests, requests[1:])) else _distinct(requests)
 
 
@@ -87,15 +122,15 @@ def _grouped(
         if last and is_bare(piece, last.tool):
             kinds = _kinds(piece, last.tool)
             if kinds & held:
-                groups.append(_Group(start, end, last.tool, echo=True))
+                groups.append(_Group(start, end, last.tool, rank.score, echo=True))
             else:
-                groups[-1] = _Group(last.start, end, last.tool, last.echo)
+                groups[-1] = replace(last, end=end)
             held |= kinds
         elif last is None or _sure(rank, ranking):
-            groups.append(_Group(start, end, rank.tool))
+            groups.append(_Group(start, end, rank.tool, rank.score))
             held = _kinds(piece, rank.tool)
         else:
-            groups[-1] = _Group(last.start, end, last.tool, last.echo)
+            groups[-1] = replace(last, end=end)
             held |= _kinds(piece, last.tool)
     return groups
 
@@ -107,9 +142,8 @@ def _kinds(piece: Message, tool: Tool) -> set[str]:
     }
 
 
-def _request(group: _Group, text: Message, rank: Ranked) -> Request:
-    tool = group.tool if group.echo else rank.tool
-    return Request(tool, find_values(tool, text, {}), rank.score)
+def _request(tool: Tool, text: Message, score: float) -> Request:
+    return Request(tool, find_values(tool, text, {}), score, text)
 
 
 def _distinct(requests: Sequence[Request]) -> list[Request]:

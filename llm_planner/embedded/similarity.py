@@ -1,17 +1,16 @@
 """Owns how alike two texts are: sentence vectors with character n-grams, or the n-grams alone."""
 
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Final, Protocol
 
-from .text import fold, plain
+from .concepts import concepts
+from .text import plain
 
 _LONGEST: Final = 1000  # characters of a message that are compared
-_SEPARATORS: Final = re.compile(r"[^\w@]+")
 _VECTOR_SHARE: Final = 0.65
 
 
@@ -42,7 +41,7 @@ class Embedder(Protocol):
 
 
 class CharEmbedder:
-    """Character 3- and 4-grams with TF-IDF weights; needs no package."""
+    """Character 3- and 4-grams of what the words mean, with TF-IDF weights; needs no package."""
 
     thresholds = Thresholds(tool=0.12, clause=0.2, known=0.6)
 
@@ -81,7 +80,7 @@ class CharIndex:
 
 
 def _grams(text: str) -> Counter[str]:
-    padded = " " + _SEPARATORS.sub(" ", fold(plain(text[:_LONGEST]))).strip() + " "
+    padded = f" {concepts(plain(text[:_LONGEST]))} "
     return Counter(padded[i : i + size] for size in (3, 4) for i in range(len(padded) - size + 1))
 
 
