@@ -21,6 +21,7 @@ from starlette.responses import Response
 from .api import health, operators, provider, turns, writes
 from .api.auth import Doorkeeper
 from .api.edge import Edge, problem, problem_of
+from .api.feed import Sources
 from .api.jwt import JwtVerifier
 from .assembly import Ingredients, Parts, assemble, sqlite_lock, tool_registry
 from .clock import Clock, SystemClock
@@ -141,7 +142,7 @@ def _open_doors(app: FastAPI, parts: Parts, blueprint: Blueprint) -> None:
     settings = parts.settings
     verifier = JwtVerifier(settings, _fetch) if settings.who_may_chat == "jwt" else None
     doorkeeper = Doorkeeper(settings, parts.keys, verifier)
-    desk = turns.Desk(parts.inbox, parts.engine, parts.worker.waiters, parts.views)
+    desk = turns.Desk(parts.inbox, Sources(parts.engine, parts.worker.waiters, parts.views))
     vitals = health.Vitals(__version__, parts.database, blueprint.migrations, not settings.production)
     app.include_router(health.router(vitals))
     app.include_router(turns.router(turns.Doors(desk, doorkeeper)))

@@ -96,7 +96,8 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmationView:
-    """A parked write as its owner sees it; `token` is None where an operator decides."""
+    """A parked write as its owner sees it; `token` is None where an operator decides. `home` and `step` are
+    the turn whose plan it comes from and its step there; `open` says that it can still be decided."""
 
     id: str
     token: str | None
@@ -105,6 +106,9 @@ class ConfirmationView:
     summary: str
     approver: str
     expires_at: datetime
+    home: str
+    step: str
+    open: bool
 
 
 @dataclass(frozen=True, slots=True)

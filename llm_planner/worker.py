@@ -1,15 +1,14 @@
 """The worker: what an engine drives. Runs turns, delivers letters, fires timers; every handler is idempotent."""
 
-import asyncio
 import logging
 from datetime import datetime
 
 from .engine import TurnEngine
 from .errors import LaneLost, PlannerError
-from .messages import TurnView
 from .turn.inbox import Claimed, Inbox
 from .turn.orchestrator import MOST_ATTEMPTS, AgentOrchestrator
 from .turn.outbox import Deliveries
+from .turn.progress import Watch
 from .turn.session import SessionLane
 from .turn.timers import Timers
 
@@ -17,29 +16,24 @@ logger = logging.getLogger("llm_planner.worker")
 
 
 class Waiters:
-    """Who waits in this process for a turn to close."""
+    """The turns that somebody in this process works on, or waits for."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, tuple[asyncio.Future[TurnView], int]] = {}
+        self._watched: dict[str, tuple[Watch, int]] = {}
 
-    def expect(self, turn_id: str) -> "asyncio.Future[TurnView]":
-        """A future that gets the turn's view if it closes in this process; call `leave` afterwards."""
-        future, count = self._waiting.get(turn_id, (None, 0))
-        future = future or asyncio.get_running_loop().create_future()
-        self._waiting[turn_id] = (future, count + 1)
-        return future
-
-    def closed(self, turn_id: str, view: TurnView) -> None:
-        future, _ = self._waiting.get(turn_id, (None, 0))
-        if future is not None and not future.done():
-            future.set_result(view)
+    def expect(self, turn_id: str) -> Watch:
+        """What this process knows of the turn from now on; call `leave` afterwards."""
+        watch, count = self._watched.get(turn_id, (None, 0))
+        watch = watch or Watch()
+        self._watched[turn_id] = (watch, count + 1)
+        return watch
 
     def leave(self, turn_id: str) -> None:
-        future, count = self._waiting[turn_id]
+        watch, count = self._watched[turn_id]
         if count > 1:
-            self._waiting[turn_id] = (future, count - 1)
+            self._watched[turn_id] = (watch, count - 1)
         else:
-            del self._waiting[turn_id]
+            del self._watched[turn_id]
 
 
 class Worker:
@@ -72,8 +66,10 @@ class Worker:
     async def _work(self, claimed: Claimed) -> bool:
         lane = claimed.lane
         self._held[lane.session_id] = claimed
+        watch = self.waiters.expect(lane.turn_id)
         try:
-            view = await self._orchestrator.handle(claimed)
+            with watch.working():
+                watch.view = view = await self._orchestrator.handle(claimed, watch)
         except LaneLost as lost:
             logger.warning("turn %s: %s", lane.turn_id, lost)
             return False
@@ -85,7 +81,7 @@ class Worker:
             return True
         finally:
             del self._held[lane.session_id]
-        self.waiters.closed(lane.turn_id, view)
+            self.waiters.leave(lane.turn_id)
         if claimed.turn.inbound.get("route"):
             self._deliveries.nudge.soon(lane.session_id)
         if view.confirmations:

@@ -30,6 +30,7 @@ REQUIREMENTS = {
     "http.turn-shape": "the turn response has exactly the keys of the contract",
     "http.duplicate": "the same message_id gives the same turn with duplicate true, waits, then 503 with Retry-After",
     "http.conflict": "the same message_id with another body is 409",
+    "http.stream": "with Accept: text/event-stream the turn streams in the AG-UI vocabulary, its JSON in RUN_FINISHED",
     "http.provider": "POST /provider/inbound: durable before the answer, which is what that provider expects",
     "http.provider-shut": "401 bad signature, 404 not known or not configured, 503 provider_not_ready without a secret",
     "http.provider-handshake": "GET /provider/inbound is Meta's hub.challenge handshake",
@@ -100,6 +101,8 @@ REQUIREMENTS = {
 
 LATER = {
     "text/event-stream, eval, EMBEDDED_MODEL": 5,
+    "webhook sign, replay, check": 4,
+    "eval, EMBEDDED_MODEL": 5,
     "/console, CONSOLE_PASSWORD, init, chat, operators, doctor, OTEL_*": 6,
     "TURN_ENGINE, TEMPORAL_ADDRESS, RETENTION_*": 3,
 }

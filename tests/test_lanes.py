@@ -18,6 +18,7 @@ from llm_planner.llm.base import ChatRequest
 from llm_planner.llm.scripted import ScriptedModel
 from llm_planner.storage.database import now
 from llm_planner.storage.repositories import sessions, turns, usage
+from llm_planner.turn.progress import Silent
 
 from .harness import open_database, rows, serving, settings_for
 from .tools import Echo, IdempotentLedger, Ledger, ReconcilingLedger, plan
@@ -194,7 +195,7 @@ async def test_a_stale_holder_does_not_settle_a_call_that_another_makes(serve: S
     await eventually(lambda: there_are(client, 1, "SELECT id FROM tool_runs"))
     handle = client.parts.worker._orchestrator.handle
     with pytest.raises(Exception, match="taken over"):
-        await handle(stale)
+        await handle(stale, Silent())
     assert [row.state for row in await client.rows("SELECT state FROM tool_runs")] == ["intent"]
     await mine
     assert await states(client) == ["unknown"]

@@ -57,6 +57,13 @@ def problem_of(error: PlannerError) -> Response:
     return problem(error.status, error.reason, error.detail, headers)
 
 
+def told_of(error: BaseException) -> tuple[str, str]:
+    """The code and the words of `problem_of`, for an answer that has begun already."""
+    if not isinstance(error, PlannerError) or (error.status >= 500 and not error.retryable):
+        return "internal_error", _TITLES[500]
+    return error.reason, error.detail
+
+
 class Edge:
     """The outermost layer around every route."""
 

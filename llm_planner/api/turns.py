@@ -1,9 +1,9 @@
 """The two synchronous doors, `/agent` and `/wa/agent`: a turn request in, the turn out."""
 
-import asyncio
 import json
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter
@@ -11,23 +11,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..engine import TurnEngine
-from ..errors import Busy, InvalidRequest
+from ..errors import InvalidRequest
 from ..ids import is_uuid4, new_id
 from ..messages import InboundMessage, TurnView
-from ..turn.inbox import Accepted, Inbox
-from ..turn.view import Views
-from ..worker import Waiters
+from ..turn.inbox import Inbox
+from .agui import Telling
 from .auth import Asked, Caller, Doorkeeper
 from .edge import json_body
+from .feed import Feed, Patience, Sources
+from .streaming import TurnStream, wants_stream
 from .views import turn_json
 
-WAIT_S = 120.0
-"""How long a first request waits for its turn; the same id asked again goes on waiting."""
-REPEAT_WAIT_S = 30.0
-POLL_S = 0.25
-FIRST_POLL_S = 0.02
-"""Where another process works on the turn from the start; growing up to POLL_S."""
 _ID = re.compile(r"[!-~]{1,128}")
 
 
@@ -73,53 +67,30 @@ class WhatsAppRequest(TurnRequest):
 class Desk:
     """Accepts a message, tells the engine, and waits for the turn."""
 
-    def __init__(
-        self,
-        inbox: Inbox,
-        engine: TurnEngine,
-        waiters: Waiters,
-        views: Views,
-        repeat_wait_s: float = REPEAT_WAIT_S,
-    ) -> None:
+    def __init__(self, inbox: Inbox, sources: Sources, patience: Patience | None = None) -> None:
         self._inbox = inbox
-        self._engine = engine
-        self._waiters = waiters
-        self._views = views
-        self._repeat_wait_s = repeat_wait_s
+        self._sources = sources
+        self._patience = patience or Patience()
 
     async def submit(self, message: InboundMessage) -> tuple[TurnView, bool]:
         """The message's turn, and whether it is a repeat. Raises Conflict, Busy, DatabaseUnavailable."""
-        accepted = await self._inbox.accept(message, take=self._engine.claims)
-        done = self._waiters.expect(accepted.turn_id)
-        if accepted.claimed is not None or not accepted.duplicate:
-            self._engine.notify(accepted.session_id, accepted.claimed)
+        feed = await self.open(message, listening=False)
         try:
-            view = await self._wait(accepted, done)
+            view = None
+            while view is None:
+                _, view = await feed.next()
         finally:
-            self._waiters.leave(accepted.turn_id)
-        return view, accepted.duplicate
+            feed.leave()
+        return view, feed.accepted.duplicate
 
-    async def _wait(self, accepted: Accepted, done: "asyncio.Future[TurnView]") -> TurnView:
-        """The view from this process, or, where another one works on the turn, from the database."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + (self._repeat_wait_s if accepted.duplicate else WAIT_S)
-        pause = POLL_S if self._engine.claims else FIRST_POLL_S
-        pause = pause if accepted.claimed is None else WAIT_S
-        if accepted.duplicate:
-            view = await self._views.turn(accepted.session_id, accepted.turn_id, owner=True)
-            if view is not None:
-                return view
-        while (left := deadline - loop.time()) > 0:
-            finished, _ = await asyncio.wait([done], timeout=min(left, pause))
-            if finished:
-                return done.result()
-            pause = min(POLL_S, pause * 1.5)
-            if self._engine.claims:
-                self._engine.notify(accepted.session_id)
-            view = await self._views.turn(accepted.session_id, accepted.turn_id, owner=True)
-            if view is not None:
-                return view
-        raise Busy("the turn is still in progress; ask again with the same message id")
+    async def open(self, message: InboundMessage, *, listening: bool) -> Feed:
+        """The message is durable when this returns. Raises as above."""
+        engine = self._sources.engine
+        accepted = await self._inbox.accept(message, take=engine.claims)
+        feed = Feed(self._sources, accepted, self._patience, listening)
+        if accepted.claimed is not None or not accepted.duplicate:
+            engine.notify(accepted.session_id, accepted.claimed)
+        return feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +111,7 @@ def router(doors: Doors) -> APIRouter:
         body = _parsed(TurnRequest, await json_body(request))
         message_id = _message_id(request, body)
         caller = await doors.doorkeeper.web(request, Asked(body.session_id, message_id))
-        return await _answer(doors.desk, caller, body, message_id)
+        return await _answer(request, doors.desk, caller, body, message_id)
 
     @routes.post("/wa/agent", openapi_extra=_described(WhatsAppRequest))
     async def whatsapp_agent(request: Request) -> Response:
@@ -149,7 +120,7 @@ def router(doors: Doors) -> APIRouter:
         body = _parsed(WhatsAppRequest, await json_body(request))
         message_id = _message_id(request, body)
         caller = doors.doorkeeper.whatsapp(request, Asked(body.session_id, message_id, body.user))
-        return await _answer(doors.desk, caller, body, message_id)
+        return await _answer(request, doors.desk, caller, body, message_id)
 
     return routes
 
@@ -183,8 +154,19 @@ def _message_id(request: Request, body: TurnRequest) -> str | None:
     return found
 
 
-async def _answer(desk: Desk, caller: Caller, body: TurnRequest, message_id: str | None) -> Response:
+async def _answer(
+    request: Request, desk: Desk, caller: Caller, body: TurnRequest, message_id: str | None
+) -> Response:
     message = InboundMessage(caller.key, message_id or new_id(), body.message, body.locale)
+    if wants_stream(request):
+        return await _stream(desk, caller, message)
     view, duplicate = await desk.submit(message)
     data = turn_json(view, session_id=caller.session_id, duplicate=duplicate)
     return Response(json.dumps(data, ensure_ascii=False), media_type="application/json")
+
+
+async def _stream(desk: Desk, caller: Caller, message: InboundMessage) -> Response:
+    feed = await desk.open(message, listening=True)
+    session, duplicate = caller.session_id, feed.accepted.duplicate
+    told = Telling(session, feed.accepted.turn_id)
+    return TurnStream(feed, told, partial(turn_json, session_id=session, duplicate=duplicate))

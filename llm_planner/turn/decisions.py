@@ -17,6 +17,7 @@ from .executor import Executor
 from .journal import Journal
 from .parking import Parking
 from .plan import CheckedPlan, PlannerOutput, Rules, check
+from .progress import Stage
 from .record import Round, StepResult, TurnRecord, stored_round
 from .rulings import Rulings
 from .settling import OUTCOMES, Settling
@@ -113,7 +114,9 @@ class Decisions:
 
     async def _execute(self, record: TurnRecord, claim: Claim) -> None:
         record.pending = tuple(row for row in record.pending if row.id != claim.row.id)
+        record.progress.tell(Stage("act"))
         result = await self._journal.perform(record, claim)
+        record.ended(claim.row.home_turn_id, result)
         record.executed = claim.row
         if result.status == "ok":
             record.end("executed")

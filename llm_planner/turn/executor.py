@@ -83,6 +83,7 @@ class Executor:
                 for name in step.needs & run.finished.keys():
                     await run.finished[name].wait()
                 run.results[step.id] = await self._reached(run, step, known)
+                run.record.ended(run.round.home[0], run.results[step.id])
         finally:
             run.finished[step.id].set()
 
@@ -112,9 +113,11 @@ class Executor:
             return StepResult(step.id, step.spec.name, "error", error=why)
         if step.spec.write:
             pinned = step.spec.pin(args)
+            run.record.began(run.round.home[0], step.id, step.spec.name, pinned)
             run.parked.append(Parked(step, pinned, _origins(run.round, step, pinned)))
             return StepResult(step.id, step.spec.name, "awaiting_confirmation")
         async with run.places:
+            run.record.began(run.round.home[0], step.id, step.spec.name, args)
             outcome = await self._read(run.record, step.spec, args, f"{run.record.lane.turn_id}:{step.id}")
         run.record.note(
             "step_finished", "tool", step=step.id, tool=step.spec.name, outcome=outcome.kind, ms=outcome.ms

@@ -6,6 +6,7 @@ from .answerer import Answerer
 from .closing import Closing
 from .decisions import Decisions
 from .inbox import Claimed
+from .progress import Progress, Stage, Unsaid
 from .record import Answer, TurnRecord
 from .rounds import Planning
 from .session import SessionLane
@@ -28,13 +29,15 @@ class AgentOrchestrator:
         self._closing = closing
         self._views = views
 
-    async def handle(self, claimed: Claimed) -> TurnView:
+    async def handle(self, claimed: Claimed, progress: Progress) -> TurnView:
         """Everything that happens to one message. Raises LaneLost when another worker took over."""
-        record = await self._sessions.open(claimed)
+        record = await self._sessions.open(claimed, progress)
+        progress.tell(Unsaid())  # by an earlier attempt
         if record.lane.attempts > MOST_ATTEMPTS:
             return await self._give_up(record)
         if not await self._decisions.obey(record):
             await self._planning.run(record)
+        progress.tell(Stage("answer"))
         answer = await self._answerer.answer(record)
         await self._closing.close(record, answer)
         return self._views.of_record(record, answer.whole)

@@ -12,6 +12,7 @@ from ..messages import AuditEvent, InboundMessage, Json, StepStatus, TurnStatus
 from ..storage.repositories.confirmations import ConfirmationRow
 from ..storage.repositories.sessions import SessionRow
 from ..storage.repositories.turns import Line
+from .progress import CallBegan, CallEnded, Progress, Silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ class TurnRecord:
     session: SessionRow
     history: tuple[Line, ...]
     held: Held
+    progress: Progress = field(default_factory=Silent)
     pending: tuple[ConfirmationRow, ...] = ()
     rounds: list[Round] = field(default_factory=list)
     home_rounds: dict[str, list[Round]] = field(default_factory=dict)
@@ -157,6 +159,16 @@ class TurnRecord:
     def steps(self) -> tuple[StepResult, ...]:
         """The results of all rounds, in the order of the plans."""
         return tuple(result for round_ in self.rounds for result in round_.results.values())
+
+    def began(self, home: str, step: str, tool: str, args: Mapping[str, Json]) -> None:
+        """Tell who listens that a step's tool is called, or its write put before the user."""
+        self.progress.tell(CallBegan(home, step, tool, args))
+
+    def ended(self, home: str, result: StepResult) -> None:
+        """Tell who listens what became of a step."""
+        if result.status in FINAL:
+            told = (result.status, result.result, result.error)
+            self.progress.tell(CallEnded(home, result.id, result.tool, *told))
 
     def facts_at(self, moment: datetime) -> dict[str, dict[str, Json]]:
         """The facts of this turn, as the session keeps them."""

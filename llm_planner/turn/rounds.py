@@ -11,6 +11,7 @@ from .executor import Executor
 from .parking import Parking
 from .plan import CheckedPlan, PlannerOutput, Rules, check
 from .planner import Planned, Planner
+from .progress import Stage
 from .provenance import origins
 from .record import Round, TurnRecord
 
@@ -35,6 +36,7 @@ class Planning:
         plan = self._stored(record) if record.rounds else await self._next(record)
         while plan is not None:
             round_ = record.rounds[-1]
+            record.progress.tell(Stage("act"))
             parked = await self._executor.run(record, round_, plan, record.rounds[:-1])
             await self._parking.park(record, round_, parked)
             more = self._planner.replans and round_.wants_another and len(record.rounds) < self._most_rounds
@@ -58,6 +60,7 @@ class Planning:
 
     async def _next(self, record: TurnRecord) -> CheckedPlan | None:
         """Ask for a plan and store it before its first effect."""
+        record.progress.tell(Stage("plan"))
         planned: Planned = await self._planner.plan(record, self._rules(record, record.rounds))
         if planned.plan is None:
             self._fail(record, planned.failure or "no_plan")

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from ..storage.database import Database, now
 from ..storage.repositories import confirmations, sessions
 from .inbox import Claimed, from_row
+from .progress import Progress
 from .record import Lane, TurnRecord, stored_round
 
 BATCH = 100
@@ -21,10 +22,10 @@ class SessionLane:
         self._database = database
         self._lease_s = lease_s
 
-    async def open(self, claimed: Claimed) -> TurnRecord:
+    async def open(self, claimed: Claimed, progress: Progress) -> TurnRecord:
         """The record of a claimed turn: message, history, facts, and what an earlier attempt stored."""
         message = from_row(claimed.session.key, claimed.turn.message_id, claimed.turn.inbound)
-        record = TurnRecord(claimed.lane, message, claimed.session, claimed.history, claimed.held)
+        record = TurnRecord(claimed.lane, message, claimed.session, claimed.history, claimed.held, progress)
         record.rounds = [stored_round(data) for data in claimed.turn.rounds]
         if claimed.session.parked_until is not None:
             record.pending = await self._database.read(lambda conn: _pending(conn, claimed.session.id))

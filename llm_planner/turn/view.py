@@ -1,5 +1,8 @@
 """The view: a stored turn as its owner, or an operator, may see it."""
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from sqlalchemy import Connection
 
 from ..errors import NotFound
@@ -10,9 +13,10 @@ from ..storage.database import Database, now
 from ..storage.repositories import confirmations, sessions, turns
 from ..storage.repositories.confirmations import ConfirmationRow
 from ..storage.repositories.turns import TurnRow
-from ..storage.states import ConfirmationState
+from ..storage.states import ConfirmationState, TurnState
 from .cards import fill_tokens
-from .record import StepResult, TurnRecord, stored_round
+from .progress import CallBegan, CallEnded, News, Stage
+from .record import FINAL, StepResult, TurnRecord, stored_round
 from .tokens import Tokens
 
 
@@ -26,6 +30,16 @@ class Views:
     async def turn(self, session_id: str, turn_id: str, *, owner: bool) -> TurnView | None:
         """The turn, or None while it is open. Raises NotFound."""
         return await self._database.read(lambda conn: self._turn(conn, session_id, turn_id, owner))
+
+    async def so_far(self, session_id: str, turn_id: str) -> list[News]:
+        """What the rows of an open turn tell about it, for those who listen where nobody works on it."""
+        turn = await self._database.read(lambda conn: turns.get(conn, session_id, turn_id))
+        if turn is None or turn.state == TurnState.QUEUED:
+            return []
+        return [
+            Stage("act" if turn.rounds else "plan"),
+            *(news for data in turn.rounds for news in _told(data)),
+        ]
 
     def _turn(self, conn: Connection, session_id: str, turn_id: str, owner: bool) -> TurnView | None:
         turn, session = turns.get(conn, session_id, turn_id), sessions.by_id(conn, session_id)
@@ -73,6 +87,17 @@ def steps_of(turn: TurnRow) -> tuple[StepResult, ...]:
     return tuple(step for data in turn.rounds for step in stored_round(data).results.values())
 
 
+def _told(data: Mapping[str, Any]) -> Iterator[News]:
+    """What a stored round tells. Arguments stand as they were planned, references and all."""
+    round_ = stored_round(data)
+    for call in round_.plan["tool_calls"]:
+        home, step, tool = round_.home[0], call["id"], call["tool"]
+        yield CallBegan(home, step, tool, call["args"])
+        result = round_.results.get(step)
+        if result is not None and result.status in FINAL:
+            yield CallEnded(home, step, tool, result.status, result.result, result.error)
+
+
 def without_tokens(reply: str) -> str:
     """A stored reply for other eyes than its owner's."""
     out, rest = [], reply
@@ -95,5 +120,8 @@ def _step(step: StepResult, locale: str) -> StepView:
 
 
 def _confirmation(row: ConfirmationRow, token: str | None) -> ConfirmationView:
-    shown = token if row.state == ConfirmationState.PENDING else None
-    return ConfirmationView(row.id, shown, row.tool, row.args, row.summary, row.approver, row.expires_at)
+    pending = row.state == ConfirmationState.PENDING
+    return ConfirmationView(
+        row.id, token if pending else None, row.tool, row.args, row.summary, row.approver, row.expires_at,
+        row.home_turn_id, row.step, pending,
+    )  # fmt: skip

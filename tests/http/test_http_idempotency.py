@@ -9,7 +9,7 @@ import pytest
 
 from llm_planner.api import turns
 from llm_planner.api.auth import Doorkeeper
-from llm_planner.api.turns import Desk
+from llm_planner.api.feed import Patience, Sources
 from llm_planner.llm.base import ChatRequest
 from llm_planner.llm.scripted import ScriptedModel
 
@@ -155,7 +155,8 @@ async def test_a_repeat_that_waited_long_enough_is_told_to_come_back(serve_sqlit
     model = Gated()
     client = await serve_sqlite(model=model)
     parts = client.parts
-    short = Desk(parts.inbox, parts.engine, parts.worker.waiters, parts.views, repeat_wait_s=0.05)
+    sources = Sources(parts.engine, parts.worker.waiters, parts.views)
+    short = turns.Desk(parts.inbox, sources, Patience(repeat=0.05))
     client.app.include_router(
         turns.router(turns.Doors(short, Doorkeeper(parts.settings, parts.keys, None))), prefix="/short"
     )
@@ -171,7 +172,7 @@ async def test_a_repeat_that_waited_long_enough_is_told_to_come_back(serve_sqlit
 
 
 def test_a_repeat_waits_thirty_seconds() -> None:
-    assert turns.REPEAT_WAIT_S == 30
+    assert Patience().repeat == 30
 
 
 async def test_a_session_with_too_many_messages_waiting_is_busy(serve_sqlite: ServeSqlite) -> None:
