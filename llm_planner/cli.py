@@ -10,6 +10,7 @@ from .commands.database import db
 from .commands.outbox import outbox
 from .commands.planning import plan
 from .commands.server import run, worker
+from .commands.starting import init
 from .commands.tools import tools
 from .commands.webhook import webhook
 from .commands.writes import writes
@@ -51,5 +52,17 @@ def cli(ctx: click.Context, where: str) -> None:
     ctx.obj = where
 
 
-for _command in (run, worker, db, tools, plan, audit, outbox, writes, webhook):
+COMMANDS = (
+    run,
+    worker,
+    init,
+    db,
+    tools,
+    plan,
+    audit,
+    outbox,
+    writes,
+    webhook,
+)
+for _command in COMMANDS:
     cli.add_command(_command)

@@ -1,8 +1,6 @@
 """The harness: a real server on a loopback port, a client, and the database's rows to assert on."""
 
-import asyncio
 import shutil
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -10,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import text
 
@@ -21,6 +18,7 @@ from llm_planner.clock import Clock, SystemClock
 from llm_planner.llm.base import ChatModel
 from llm_planner.settings import Settings, load_settings
 from llm_planner.storage.database import Database, connect
+from llm_planner.testing.conversation import served
 
 ROOT = Path(__file__).parent.parent
 PROMPTS = ROOT / "app" / "prompts"
@@ -108,25 +106,8 @@ async def serving(
     if more:
         blueprint = app.state.blueprint
         app = app_of(replace(blueprint, ingredients=replace(blueprint.ingredients, **more)))
-    listener = socket.socket(
-        socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
-    )  # else asyncio leaves Nagle on
-    listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on")
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
-    task = asyncio.create_task(server._serve(sockets=[listener]))
-    while not server.started:
-        if task.done():
-            task.result()
-            raise RuntimeError("the server did not start")
-        await asyncio.sleep(0.01)
-    async with aiohttp.ClientSession() as http:
-        try:
-            yield Client(f"http://127.0.0.1:{listener.getsockname()[1]}", http, app)
-        finally:
-            server.should_exit = True
-            await task
+    async with served(app) as url, aiohttp.ClientSession() as http:
+        yield Client(url, http, app)
 
 
 def open_database(url: str) -> Database:
