@@ -129,7 +129,7 @@ def assemble(made_of: Ingredients) -> Parts:
     worker = Worker(engine, inbox, orchestrator, lanes, deliveries, Timers(database, audit))
     return Parts(
         settings, registry, keys, database, audit, guard, inbox, planner, views, worker, engine, model,
-        channels_of(settings), Statuses(database, deliveries.nudge), outlet,
+        channels_of(settings), Statuses(database, deliveries.nudge, replies.templated), outlet,
     )  # fmt: skip
 
 

@@ -5,9 +5,12 @@ import smtplib
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from urllib.parse import SplitResult, unquote, urlsplit
+
+from sqlalchemy import Connection
 
 from .errors import StartError
 from .storage.repositories.outbox import OutboxRow
@@ -32,6 +35,10 @@ class SmtpCourier:
         except ValueError as error:
             raise Refused(f"not a letter: {error}", final=True) from error
         await asyncio.to_thread(_send, self._url, letter)
+
+    def settled(self, conn: Connection, row: OutboxRow, moment: datetime) -> bool:
+        """Nobody reports about letters."""
+        return False
 
     def _letter(self, row: OutboxRow) -> EmailMessage:
         letter = EmailMessage(SMTP)

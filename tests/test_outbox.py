@@ -253,6 +253,9 @@ class Odd:
             raise ZeroDivisionError("not one of ours")
         raise Refused("no")
 
+    def settled(self, conn: Any, row: Any, moment: Any) -> bool:
+        return False
+
 
 async def test_a_fault_of_a_courier_is_unknown_and_does_not_touch_the_other_letters(serve: Serve) -> None:
     client = await wrote(serve)

@@ -152,7 +152,9 @@ async def _resolve(office: Office, row: ConfirmationRow, decision: Decision) -> 
     moment = await office.database.read(now)
     if row.expires_at <= moment:
         raise Conflict("it has expired", code="already_resolved")
-    message = InboundMessage(session.key, f"{turns.DECIDED}{new_id()}", "", session.locale, decision=decision)
+    message = InboundMessage(
+        session.key, f"{turns.DECISION}{new_id()}", "", session.locale, decision=decision
+    )
     view, _ = await office.desk.submit(message)
     if view.status == "refused":
         if view.code == "invalid_request":

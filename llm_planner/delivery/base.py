@@ -31,7 +31,8 @@ class OutgoingReply:
     `account` is our own address at the provider (phone number id, number, bot, team, inbox; "" for the
     configured one), `user` the provider's id of the person, `reply_to` the address to write to, `thread` the
     thread there. `callback_id` is the pressed button's query, for providers that want it answered.
-    `window_closed` says that the provider reported (in a status update) that only a template would arrive.
+    `window_closed` says that on WhatsApp only a template would arrive (see window.py): then the reply is laid
+    out in messages that fit one.
     """
 
     account: str
@@ -61,10 +62,14 @@ START: Final = Place()
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """One provider message was taken. `reference` is the provider's id of it, `resume` the place after it."""
+    """One provider message was taken. `reference` is the provider's id of it, `resume` the place after it.
+
+    `as_template`: places are those of a reply whose `window_closed` is set; keep that beside them.
+    """
 
     reference: str
     resume: Place
+    as_template: bool = False
 
 
 class TryLater(Refused):
@@ -84,8 +89,22 @@ class OutsideWindow(Refused):
         super().__init__(reason, final=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a provider is like. `reports`: it tells later what became of a message, under ids that are unique
+    beyond one chat. `windowed`: WhatsApp's 24 hours bind it. `templated`: a template is configured for after
+    them."""
+
+    reports: bool = False
+    windowed: bool = False
+    templated: bool = False
+
+
 class Sender(Protocol):
     """Sends replies through one provider."""
+
+    @property
+    def traits(self) -> Traits: ...
 
     def send(
         self, reply: OutgoingReply, idempotency_key: str, start_at: Place = START

@@ -7,15 +7,13 @@ from typing import Final
 
 from ..turn.outbox import Refused
 from .base import OutgoingReply
-from .layout import Limits, Part
+from .layout import TEMPLATE_TEXT, Limits, Part
 from .pace import Limit
 from .verdicts import Fault, dead, meaning, outside_window, retry, wait
 
 LIMITS: Final = Limits(text=4096, card=1024, title=20, payload=256)
 PAIR: Final = Limit(6.0, 45)
 """To one user a message every 6 seconds; a burst of 45 is lent and paid back at that rate."""
-_TEMPLATE_TEXT: Final = 900
-"""Characters of our text in a template, whose body holds 1024 with the words around it."""
 _PAIR_WAIT_S: Final = 30.0
 _SPAM_WAIT_S: Final = 3600.0
 
@@ -87,7 +85,7 @@ def in_template(part: Part, template: Template | None) -> dict[str, object] | No
     """The text as the template's variable, which holds neither line ends nor runs of spaces; None where it
     does not fit whole."""
     line = " ".join(part.text.split())
-    if template is None or len(line) > _TEMPLATE_TEXT:
+    if template is None or len(line) > TEMPLATE_TEXT:
         return None
     body = {"type": "body", "parameters": [{"type": "text", "text": line}]}
     shown = {"name": template.name, "language": {"code": template.language}, "components": [body]}

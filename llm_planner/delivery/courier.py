@@ -1,7 +1,8 @@
 """The courier of replies: fills in what is live at this moment, and keeps a receipt for each message."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -13,11 +14,9 @@ from ..storage.repositories.outbox import OutboxRow
 from ..turn.cards import fill_tokens
 from ..turn.outbox import Refused
 from ..turn.tokens import Tokens
+from . import window
 from .base import Card, OutgoingReply, Place, Receipt, Sender
 from .statuses import LONGEST_REFERENCE
-
-REPORTING: Final = frozenset(["twilio", "meta", "360dialog", "ycloud"])
-"""Providers that tell later what became of a message; the others' ids are not unique beyond one chat."""
 
 
 class ReplyCourier:
@@ -34,16 +33,25 @@ class ReplyCourier:
         sender = self._senders.get(provider)
         if sender is None:
             raise Refused(f"{provider}: nothing to send with; its API is not configured", final=True)
-        reply = await self._database.read(lambda conn: self._reply(conn, row))
-        kept = Kept(row)
+        reply = await self._database.read(lambda conn: self._reply(conn, row, sender))
+        kept, reports = Kept(row), sender.traits.reports
         async for receipt in sender.send(reply, row.idempotency_key, Place(*row.body["next"])):
             body = kept.after(receipt)
-            await self._database.run(lambda conn, body=body: _keep(conn, row, body))  # type: ignore[misc]
+            await self._database.run(lambda conn, body=body: _keep(conn, row, body, reports))  # type: ignore[misc]
 
-    def _reply(self, conn: Connection, row: OutboxRow) -> OutgoingReply:
-        body = row.body
+    def settled(self, conn: Connection, row: OutboxRow, moment: datetime) -> bool:
+        """What was reported while it was sent counts now."""
+        return window.conclude(conn, (row.session_id, row.id), moment, self.templated)
+
+    @property
+    def templated(self) -> frozenset[str]:
+        """The providers with a template for after WhatsApp's 24 hours."""
+        return frozenset(name for name, sender in self._senders.items() if sender.traits.templated)
+
+    def _reply(self, conn: Connection, row: OutboxRow, sender: Sender) -> OutgoingReply:
+        body, moment = row.body, now(conn)
         cards = body["cards"]
-        pending = confirmations.pending(conn, row.session_id, now(conn)) if cards else ()
+        pending = confirmations.pending(conn, row.session_id, moment) if cards else ()
         live = {item.id: self._tokens.of(item.id) for item in pending if item.approver == "user"}
         return OutgoingReply(
             account=body["account"],
@@ -53,6 +61,7 @@ class ReplyCourier:
             cards=tuple(_card(card, live, body["locale"]) for card in cards),
             thread=body["thread"],
             callback_id=body["callback_id"],
+            window_closed=sender.traits.windowed and window.closed(conn, row, moment),
         )
 
 
@@ -64,9 +73,10 @@ class Kept:
 
     def after(self, receipt: Receipt) -> Mapping[str, Any]:
         """The body with one more receipt in it."""
-        place, known = receipt.resume, self._body["references"]
-        self._body |= {"next": [place.piece, place.part], "references": [*known, receipt.reference]}
-        return dict(self._body)
+        body, place = self._body, receipt.resume
+        body |= {"next": [place.piece, place.part], "references": [*body["references"], receipt.reference]}
+        body["window_closed"] = receipt.as_template
+        return dict(body)
 
 
 def _card(card: Mapping[str, str], live: Mapping[str, str], locale: str) -> Card:
@@ -81,9 +91,9 @@ def _card(card: Mapping[str, str], live: Mapping[str, str], locale: str) -> Card
     )
 
 
-def _keep(conn: Connection, row: OutboxRow, body: Mapping[str, Any]) -> None:
+def _keep(conn: Connection, row: OutboxRow, body: Mapping[str, Any], reports: bool) -> None:
     if not outbox.progress(conn, row, body):
         raise LaneLost("this delivery was given up while it was sent")
     references: Sequence[str] = body["references"]
-    if body["provider"] in REPORTING and len(references[-1]) <= LONGEST_REFERENCE:
+    if reports and len(references[-1]) <= LONGEST_REFERENCE:
         receipts.link(conn, row, references[-1], now(conn))

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from .base import Card, OutgoingReply
 from .text import Weigh, characters, shortened, split, split_before_tail
+
+TEMPLATE_TEXT: Final = 900
+"""Characters of our text in a template, whose body holds 1024 with the words around it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from . import cloud_api
-from .base import OutgoingReply
+from .base import OutgoingReply, Traits
 from .cloud_api import Template
 from .credentials import base_url, header_value, in_path
 from .http import Answer, Request, as_json
@@ -23,6 +23,10 @@ class _CloudApi(Provider):
     limits: ClassVar[Limits] = cloud_api.LIMITS
     pair_limit: ClassVar[Limit] = cloud_api.PAIR
     fallback: Template | None
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(reports=True, windowed=True, templated=self.fallback is not None)
 
     def post(self, reply: OutgoingReply, content: dict[str, object], key: str) -> Request:
         """The POST of one message."""

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import ClassVar
+from dataclasses import replace
+from typing import ClassVar, Final
 
 from ..turn.outbox import Ambiguous, Refused
-from .base import START, OutgoingReply, OutsideWindow, Place, Receipt, TryLater
+from .base import START, OutgoingReply, OutsideWindow, Place, Receipt, Traits, TryLater
 from .http import Answer, Outlet, Request
-from .layout import Limits, Part, laid_out
+from .layout import TEMPLATE_TEXT, Limits, Part, laid_out
 from .pace import Lane, Limit, Pace
 from .verdicts import outside_window
 
@@ -21,6 +22,14 @@ class Provider:
     pair_limit: ClassVar[Limit] = Limit(1.0, 5)
     repeatable: ClassVar[bool] = False
     """Whether the other side recognises a message that it had already: then a lost answer may be retried."""
+
+    @property
+    def traits(self) -> Traits:
+        return Traits()
+
+    def windowed(self, reply: OutgoingReply) -> bool:
+        """Whether the 24 hours bind this reply: not all that a provider sends is WhatsApp."""
+        return self.traits.windowed
 
     def limits_for(self, reply: OutgoingReply) -> Limits:
         return self.limits
@@ -45,6 +54,10 @@ class Provider:
         return None
 
 
+AS_TEMPLATE: Final = Limits(text=TEMPLATE_TEXT)
+"""A reply that leaves as templates: their variable holds less than a message, and they have no buttons of ours."""
+
+
 class ReplySender:
     """The Sender of a provider; senders of one process share an Outlet and a Pace."""
 
@@ -53,19 +66,44 @@ class ReplySender:
         self._outlet = outlet
         self._pace = pace
 
+    @property
+    def traits(self) -> Traits:
+        return self._provider.traits
+
     async def send(
         self, reply: OutgoingReply, idempotency_key: str, start_at: Place = START
     ) -> AsyncIterator[Receipt]:
         """See Sender."""
         if start_at == START:
             await self._open(reply)
-        for number, piece in enumerate(laid_out(reply, self._provider.limits_for(reply))):
+        began = start_at != START
+        try:
+            async for receipt in self._parts(reply, idempotency_key, start_at):
+                began = True
+                yield receipt
+        except OutsideWindow:
+            if began or reply.window_closed or not self.traits.templated:
+                raise
+            late = replace(reply, window_closed=True)
+            async for receipt in self._parts(late, idempotency_key, START):
+                yield receipt
+
+    async def _parts(
+        self, reply: OutgoingReply, idempotency_key: str, start_at: Place
+    ) -> AsyncIterator[Receipt]:
+        closed = self._closed(reply)
+        limits = AS_TEMPLATE if closed and self.traits.templated else self._provider.limits_for(reply)
+        for number, piece in enumerate(laid_out(reply, limits)):
             for position, part in enumerate(piece):
                 if Place(number, position) >= start_at:
                     key = f"{idempotency_key}.{number}.{position}"
                     reference = await self._deliver(reply, part, key)
                     last = position + 1 == len(piece)
-                    yield Receipt(reference, Place(number + 1) if last else Place(number, position + 1))
+                    place = Place(number + 1) if last else Place(number, position + 1)
+                    yield Receipt(reference, place, as_template=closed)
+
+    def _closed(self, reply: OutgoingReply) -> bool:
+        return reply.window_closed and self._provider.windowed(reply)
 
     async def _open(self, reply: OutgoingReply) -> None:
         request = self._provider.prelude(reply)
@@ -79,13 +117,14 @@ class ReplySender:
             self._provider.request(reply, part, key),
             self._provider.template(reply, part, key),
         )
-        if reply.window_closed and template is None:
+        closed = self._closed(reply)
+        if closed and template is None:
             raise outside_window(self._provider.name, "window")
         seconds = self._pace.take((account, pair))
         if seconds > 0.0:
             raise TryLater(f"{self._provider.name}: we would write too fast", seconds)
         try:
-            if reply.window_closed and template is not None:
+            if closed and template is not None:
                 return await self._exchange(template, key)
             return await self._try_both(request, template, key)
         except TryLater as told:

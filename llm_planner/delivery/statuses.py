@@ -1,6 +1,7 @@
 """Status updates: what a provider tells about a message of ours moves the row of the outbox, forwards only."""
 
 import re
+from collections.abc import Collection
 from typing import Final
 
 from sqlalchemy import Connection
@@ -11,18 +12,20 @@ from ..storage.repositories import outbox, receipts, turns
 from ..storage.repositories.outbox import OutboxRow, Settlement
 from ..storage.states import OutboxState
 from ..turn.outbox import REPLY, Nudge
+from .window import TEMPLATE, conclude
 
 LONGEST_REFERENCE: Final = 255
 _LONGEST_CODE: Final = 64
-_OURS: Final = re.compile(rf"({REPLY}:([0-9a-f-]{{36}}))\.([0-9]{{1,4}})\.([0-9]{{1,4}})")
+_OURS: Final = re.compile(rf"({REPLY}:([0-9a-f-]{{36}})(?:{TEMPLATE})?)\.([0-9]{{1,4}})\.([0-9]{{1,4}})")
 
 
 class Statuses:
     """Applies the updates of verified deliveries; each is one transaction, and repeats change nothing."""
 
-    def __init__(self, database: Database, nudge: Nudge) -> None:
+    def __init__(self, database: Database, nudge: Nudge, templated: Collection[str] = ()) -> None:
         self._database = database
         self._nudge = nudge
+        self._templated = templated
 
     async def apply(self, provider: str, update: StatusUpdate) -> None:
         """Find the row by what we gave along or by the provider's id. Raises DatabaseUnavailable."""
@@ -33,7 +36,7 @@ class Statuses:
             self._nudge.soon(session_id)
 
     def _apply(self, conn: Connection, provider: str, update: StatusUpdate) -> str | None:
-        """The session whose row may be sent on, if one may."""
+        """The session that has something to send: the rest of a row, or a template for what came too late."""
         moment = now(conn)
         known = _OURS.fullmatch(update.correlation or "")
         row = _row(conn, provider, known.group(2), known.group(1)) if known else None
@@ -44,9 +47,8 @@ class Statuses:
             if row.state == OutboxState.UNKNOWN and list(after) > row.body["next"]:
                 _go_on(conn, row, after, update.reference)
                 return row.session_id
-        if owner is not None:
-            receipts.judge(conn, *owner, moment)
-        return None
+        late = owner is not None and conclude(conn, owner, moment, self._templated)
+        return owner[0] if owner is not None and late else None
 
 
 def _row(conn: Connection, provider: str, turn_id: str, key: str) -> OutboxRow | None:

@@ -7,10 +7,10 @@ from typing import ClassVar, Final
 from urllib.parse import urlencode
 
 from . import cloud_api
-from .base import OutgoingReply
+from .base import OutgoingReply, Traits
 from .credentials import base_url, in_path
 from .http import Answer, Request
-from .layout import Limits, Part
+from .layout import TEMPLATE_TEXT, Limits, Part
 from .pace import Limit
 from .sending import Provider
 from .verdicts import by_status, dead, known, meaning, number, outside_window, retry, wait, word
@@ -19,7 +19,6 @@ TWILIO_API: Final = "https://api.twilio.com"
 _TEXT: Final = Limits(text=1600)
 _WITH_BUTTONS: Final = Limits(text=1600, card=1024, title=20, payload=200)
 _SMS_PAIR: Final = Limit(1.0, 10)
-_TEMPLATE_TEXT: Final = 900
 
 _DEAD: Final[dict[int, str]] = {
     20003: "the account SID or the auth token is wrong", 20005: "the account is not active",
@@ -64,6 +63,13 @@ class Twilio(Provider):
     def __post_init__(self) -> None:
         base_url("Twilio's address", self.api)
 
+    @property
+    def traits(self) -> Traits:
+        return Traits(reports=True, windowed=True, templated=self.window_content_sid is not None)
+
+    def windowed(self, reply: OutgoingReply) -> bool:
+        return _on_whatsapp(reply)
+
     def limits_for(self, reply: OutgoingReply) -> Limits:
         return _WITH_BUTTONS if self.card_content_sid and _on_whatsapp(reply) else _TEXT
 
@@ -79,7 +85,7 @@ class Twilio(Provider):
 
     def template(self, reply: OutgoingReply, part: Part, key: str) -> Request | None:
         line = " ".join(part.text.split())
-        if self.window_content_sid is None or len(line) > _TEMPLATE_TEXT:
+        if self.window_content_sid is None or len(line) > TEMPLATE_TEXT:
             return None
         return self._post(reply, _content(self.window_content_sid, {"1": line}))
 

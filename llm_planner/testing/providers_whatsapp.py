@@ -120,7 +120,8 @@ class Fake360Dialog(FakeMeta):
 
 
 class FakeYCloud(FakeProvider):
-    """`POST /v2/whatsapp/messages` with X-API-Key. `window_open = False`: only templates are taken."""
+    """`POST /v2/whatsapp/messages` and `/v2/sms` with X-API-Key. `window_open = False`: on WhatsApp only
+    templates are taken."""
 
     base = "/v2"
 
@@ -133,12 +134,14 @@ class FakeYCloud(FakeProvider):
         return f"{number:024x}"
 
     def check(self, asked: Asked) -> None:
-        if asked.path != "/v2/whatsapp/messages":
+        if asked.path not in ("/v2/whatsapp/messages", "/v2/sms"):
             raise Refusal(self._error(404, "NOT_FOUND"))
         if asked.headers.get("x-api-key") != self.credential:
             raise Refusal(self._error(401, "UNAUTHORIZED"))
 
     def read(self, asked: Asked, reference: str) -> Sent | None:
+        if asked.path == "/v2/sms":
+            return self._sms(asked.body, reference)
         if not asked.body.get("from"):
             raise Refusal(self._error(400, "PARAM_MISSING"))
         if _cloud_problem(asked.body) is not None:
@@ -146,6 +149,11 @@ class FakeYCloud(FakeProvider):
         if not self.window_open and asked.body["type"] != "template":
             raise Refusal(self.refused(131047))
         return _cloud_sent(asked.body, reference)
+
+    def _sms(self, body: Mapping[str, Any], reference: str) -> Sent:
+        if not re.fullmatch(r"\+[0-9]{6,15}", str(body.get("to", ""))) or not body.get("text"):
+            raise Refusal(self._error(400, "PARAM_INVALID"))
+        return Sent(f"sms:{body['to']}", body["text"], reference, body=body)
 
     def taken(self, sent: Sent) -> web.Response:
         answer = {"id": sent.reference, "status": "accepted", "externalId": sent.body.get("externalId")}

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from ..ids import new_id
 from ..storage.database import Database, now
-from ..storage.repositories import outbox, receipts
+from ..storage.repositories import outbox
 from ..storage.repositories.outbox import OutboxRow, Settlement
 from ..storage.states import OutboxState
 from .record import Answer, TurnRecord
@@ -59,6 +59,10 @@ class Courier(Protocol):
     async def deliver(self, row: OutboxRow) -> None:
         """Return when the other side took it. Raises Refused or Ambiguous, and nothing else."""
 
+    def settled(self, conn: Connection, row: OutboxRow, moment: datetime) -> bool:
+        """Called in the transaction that writes down that the row is delivered, dead or unknown. True: it left
+        something else to deliver."""
+
 
 def letters(record: TurnRecord, moment: datetime) -> list[OutboxRow]:
     """The mails that this turn's steps wrote, as rows."""
@@ -71,7 +75,8 @@ def letters(record: TurnRecord, moment: datetime) -> list[OutboxRow]:
 def replies(record: TurnRecord, answer: Answer, moment: datetime) -> list[OutboxRow]:
     """The answer as a row for the provider's courier; none where the caller waits for it.
 
-    `next` is the place in the reply where sending goes on, `references` the provider's ids of what it took.
+    `next` is the place in the reply where sending goes on, `references` the provider's ids of what it took;
+    `window_closed` says that it leaves as a template.
     """
     route, session = record.message.route, record.session
     if route is None:
@@ -88,6 +93,7 @@ def replies(record: TurnRecord, answer: Answer, moment: datetime) -> list[Outbox
         "cards": [{"confirmation": name, "text": card} for name, card in answer.cards],
         "next": [0, 0],
         "references": [],
+        "window_closed": False,
     }
     return [
         _row(record, moment, (REPLY, route.reply_to[:_DESTINATION], f"{REPLY}:{record.lane.turn_id}"), body)
@@ -166,7 +172,9 @@ class Deliveries:
             return False
         row = taken
         (fault,) = await asyncio.gather(self._attempt(row), return_exceptions=True)
-        end = await self._database.run(lambda conn: self._settle(conn, row, fault))
+        end, more = await self._database.run(lambda conn: self._settle(conn, row, fault))
+        if more:
+            self.nudge.soon(row.session_id)
         if end.error is not None:
             logger.warning("delivery %s (%s): %s: %s", row.id, row.kind, end.state, end.error)
         if not end.counted and isinstance(fault, Refused) and fault.retry_after_s is not None:
@@ -177,13 +185,14 @@ class Deliveries:
         async with asyncio.timeout(ATTEMPT_S):
             await self._couriers[row.kind].deliver(row)
 
-    def _settle(self, conn: Connection, row: OutboxRow, fault: BaseException | None) -> Settlement:
+    def _settle(
+        self, conn: Connection, row: OutboxRow, fault: BaseException | None
+    ) -> tuple[Settlement, bool]:
         moment = now(conn)
         end = _verdict(row, fault, moment)
         outbox.settle(conn, row, row.attempts + 1, end)
-        if row.kind == REPLY and end.state == OutboxState.DELIVERED:
-            receipts.judge(conn, row.session_id, row.id, moment)
-        return end
+        ended = end.state != OutboxState.RETRYING
+        return end, ended and self._couriers[row.kind].settled(conn, row, moment)
 
 
 def _claimed(conn: Connection, row: OutboxRow, until: datetime) -> OutboxRow | None:

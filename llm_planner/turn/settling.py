@@ -45,7 +45,9 @@ async def settlement(database: Database, run_id: str, decision: Decision) -> Inb
         ordered = Decision(
             write.run.id, decision.decision, decision.operator, decision.roles, reason=decision.reason
         )
-        return InboundMessage(session.key, f"settlement:{new_id()}", "", session.locale, decision=ordered)
+        return InboundMessage(
+            session.key, f"{turns.SETTLEMENT}{new_id()}", "", session.locale, decision=ordered
+        )
 
     return await database.read(checked)
 

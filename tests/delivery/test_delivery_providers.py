@@ -128,12 +128,22 @@ class TestTheWindow:
         assert sent.text == "Hola. Tu pedido ya salió."
         assert receipt.reference == sent.reference
 
-    async def test_what_does_not_fit_the_template_whole_is_dead(self, route):
+    async def test_what_does_not_fit_one_template_comes_in_several(self, route):
         route.double.window_open = False
         self.with_template(route)
+        receipts = await route.send(route.reply("Hola, " * 500, card("x" * 100)))
+        assert " ".join(sent.text for sent in route.double.sent[:-1]) == ("Hola, " * 500).strip()
+        assert all(len(sent.text) <= 900 and not sent.buttons for sent in route.double.sent)
+        assert "confirmar K7QF2M9X" in route.double.sent[-1].text
+        assert all(receipt.as_template for receipt in receipts)
+
+    async def test_what_began_freely_and_then_does_not_fit_a_template_is_dead(self, route):
+        self.with_template(route)
+        long = route.reply("Hola, " * 1500)
+        (first, *_) = await route.send(long)
+        route.double.window_open = False
         with pytest.raises(OutsideWindow):
-            await route.send(route.reply("Hola, " * 200))
-        assert route.double.sent == []
+            await route.send(long, first.resume)
 
     async def test_once_a_status_update_said_so_the_template_goes_out_at_once(self, route):
         route.double.window_open = False

@@ -66,7 +66,8 @@ class Person:
     def presses(self, payload: str, title: str = "Confirmar", message_id: str | None = None) -> Signed:
         raise NotImplementedError
 
-    def status(self, sent: Sent, state: str, key: str = "") -> Signed:
+    def status(self, sent: Sent, state: str, key: str = "", code: str = "131026") -> Signed:
+        """A report about a message; `key` is what we gave along, `code` why it failed."""
         raise NotImplementedError
 
     def sent(self) -> list[Sent]:
@@ -117,9 +118,9 @@ class TwilioPerson(Person):
         fields = {"Body": title, "ButtonText": title, "ButtonPayload": payload}
         return self._signed(self._fields(message_id) | fields)
 
-    def status(self, sent: Sent, state: str, key: str = "") -> Signed:
+    def status(self, sent: Sent, state: str, key: str = "", code: str = "63024") -> Signed:
         assert isinstance(self.double, FakeTwilio)
-        more = {"ErrorCode": "63024"} if state == "failed" else {}
+        more = {"ErrorCode": code} if state == "failed" else {}
         fields = {"MessageSid": sent.reference, "MessageStatus": state, "AccountSid": self.double.sid}
         return self._signed(fields | more)
 
@@ -172,7 +173,7 @@ class MetaPerson(Person):
         del message["text"]
         return self.signed({"messages": [message]})
 
-    def status(self, sent: Sent, state: str, key: str = "") -> Signed:
+    def status(self, sent: Sent, state: str, key: str = "", code: str = "131026") -> Signed:
         found: dict[str, Any] = {
             "id": sent.reference,
             "status": state,
@@ -181,7 +182,7 @@ class MetaPerson(Person):
         }
         key = key or sent.body.get("biz_opaque_callback_data", "")
         found |= {"biz_opaque_callback_data": key} if key else {}
-        found |= {"errors": [{"code": 131026}]} if state == "failed" else {}
+        found |= {"errors": [{"code": int(code)}]} if state == "failed" else {}
         return self.signed({"statuses": [found]})
 
 
@@ -221,13 +222,13 @@ class YCloudPerson(Person):
         chosen = {"type": "button_reply", "button_reply": {"id": payload, "title": title}}
         return self._event(message_id, {"type": "interactive", "interactive": chosen})
 
-    def status(self, sent: Sent, state: str, key: str = "") -> Signed:
+    def status(self, sent: Sent, state: str, key: str = "", code: str = "131026") -> Signed:
         message = {
             "id": sent.reference,
             "wamid": f"wamid.of.{sent.reference}",
             "status": state,
             "externalId": key or sent.body.get("externalId"),
-            **({"errorCode": "131026"} if state == "failed" else {}),
+            **({"errorCode": code} if state == "failed" else {}),
         }
         return self._signed(f"evt_{self.fresh()}", "whatsapp.message.updated", {"whatsappMessage": message})
 

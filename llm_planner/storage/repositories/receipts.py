@@ -8,15 +8,19 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ..states import OutboxState
+from ..tables import outbox as outbox_rows
 from ..tables import outbox_receipts
 from . import outbox
 from .outbox import OutboxRow, Settlement
 
 RANKS: Final = ("taken", "accepted", "sent", "failed", "delivered", "read")
 """What is told in any order ends the same: the later in this list counts, so nothing goes backwards."""
+TOO_LATE: Final = frozenset(["131047", "63016", "470"])
+"""What Meta, Twilio and YCloud call a message to a user who has not written for 24 hours."""
 _FAILED: Final = "the provider reported that it was not delivered"
+_WINDOW: Final = "the user has not written for 24 hours"
 
-_c = outbox_receipts.c
+_c, _o = outbox_receipts.c, outbox_rows.c
 _THIS = (_c.provider == bindparam("who"), _c.reference == bindparam("name"))
 _FIND = select(outbox_receipts).where(*_THIS).with_for_update()
 _ADD = insert(outbox_receipts)
@@ -84,9 +88,29 @@ def judge(conn: Connection, session_id: str, outbox_id: str, moment: datetime) -
     reported = row.state == OutboxState.DEAD and (row.error or "").startswith(_FAILED)
     if failed and row.state in (OutboxState.DELIVERED, OutboxState.UNKNOWN):
         why = f"{_FAILED} ({failed[0] or 'no code'})"
+        why += f": {_WINDOW}" if TOO_LATE.intersection(failed) else ""
         outbox.report(conn, row, Settlement(OutboxState.DEAD, moment, why), row.body)
     elif not failed and reported:
         outbox.report(conn, row, Settlement(OutboxState.DELIVERED, moment), row.body)
+
+
+def too_late(conn: Connection, session_id: str, outbox_id: str) -> bool:
+    """Whether a message of that row came too late for free text."""
+    told = conn.execute(_OF_ROW, {"session": session_id, "key": outbox_id})
+    return any(status == "failed" and code in TOO_LATE for status, code in told)
+
+
+def too_late_since(conn: Connection, session_id: str, moment: datetime) -> bool:
+    """Whether a reply of this session that was made after that moment came too late for free text."""
+    query = (
+        select(_c.reference)
+        .join(outbox_rows, (_o.session_id == _c.session_id) & (_o.id == _c.outbox_id))
+        .where(
+            _c.session_id == session_id, _c.status == "failed", _c.code.in_(TOO_LATE), _o.created_at >= moment
+        )
+        .limit(1)
+    )
+    return conn.execute(query).first() is not None
 
 
 def purge(conn: Connection, before: datetime, most: int) -> int:

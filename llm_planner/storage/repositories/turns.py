@@ -12,8 +12,8 @@ from ...messages import SessionKey
 from ..states import CLOSED_TURNS, RunState, TurnState
 from ..tables import dedupe_messages, messages, model_calls, sessions, tool_runs, turns
 
-DECIDED = "decision:"
-"""How the message ids of operators' decisions begin: turns that no user wrote."""
+DECISION, SETTLEMENT = "decision:", "settlement:"
+"""How the message ids of what operators decide begin: turns that no user wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,7 @@ _KEEP = (
     .where(_t.session_id == bindparam("session"), _t.id == bindparam("turn"))
     .values(rounds=bindparam("stored"))
 )
+_BY_USERS = ~_t.message_id.startswith(DECISION) & ~_t.message_id.startswith(SETTLEMENT)
 _SAY = insert(messages)
 _HISTORY = (
     select(_m.role, _m.text, _m.from_tools)
@@ -172,6 +173,12 @@ def page(conn: Connection, session_id: str, below: int | None, limit: int) -> Se
     return [TurnRow(*row) for row in conn.execute(query)]
 
 
+def last_heard(conn: Connection, session_id: str) -> datetime | None:
+    """When the user of a session wrote last; None where nothing is left of it."""
+    query = select(_t.created_at).where(_t.session_id == session_id, _BY_USERS)
+    return conn.execute(query.order_by(_t.seq.desc()).limit(1)).scalar_one_or_none()
+
+
 def received(
     conn: Connection, channels: Sequence[str], most: int, ids: Sequence[str] = ()
 ) -> list[tuple[TurnRow, SessionKey]]:
@@ -180,7 +187,7 @@ def received(
     query = (
         select(turns, _s.channel, _s.account, _s.principal, _s.label)
         .join(sessions, _s.id == _t.session_id)
-        .where(_s.channel.in_(channels), ~_t.message_id.startswith(DECIDED))
+        .where(_s.channel.in_(channels), _BY_USERS)
         .order_by(_t.id.desc())
     )
     query = query.where(_t.id.in_(ids)) if ids else query.limit(most)
