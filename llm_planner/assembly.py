@@ -110,12 +110,14 @@ def assemble(made_of: Ingredients) -> Parts:
     gate = Confirmations(database, registry, keys, audit, guard, made_of.lease_s)
     models = _models(made_of, database, model, gate.tokens) if model is not None else None
     parking = Parking(database, gate, guard, settings.confirm_ttl_sec, settings.budget_pending_writes)
-    closing, executor = Closing(database, audit, gate.tokens), Executor(guard)
+    closing, executor = Closing(database, audit, gate.tokens), Executor(guard, settings.tool_parallel)
     journal = Journal(database, registry, gate, audit, guard, executor)
     limits = (settings.max_plan_rounds, settings.budget_steps)
     planner = made_of.planner or _planner(made_of, models, gate.tokens)
     planning = Planning(planner, registry, closing, executor, parking, limits)
-    lanes, views = SessionLane(database, made_of.lease_s), Views(database, gate.tokens)
+    turn_limits = (settings.budget_turn_s, settings.budget_turn_result_bytes)
+    lanes = SessionLane(database, made_of.lease_s, *turn_limits)
+    views = Views(database, gate.tokens)
     decisions = Decisions(database, registry, gate, journal, parking, executor)
     answerer = Answerer(registry, guard, time_zone(settings), models if settings.answerer == "on" else None)
     orchestrator = AgentOrchestrator(lanes, decisions, planning, answerer, closing, views)
@@ -222,7 +224,10 @@ def _planner(made_of: Ingredients, models: Models | None, tokens: Tokens) -> Pla
     if models is None:
         zone = time_zone(settings)
         return EmbeddedPlanner(made_of.registry, tokens, lambda: made_of.clock.now().astimezone(zone).date())
-    asking = Asking(_modes(settings), settings.llm_timeout_s, settings.llm_max_tokens, time_zone(settings))
+    asking = Asking(
+        _modes(settings), settings.llm_timeout_s, settings.llm_max_tokens, time_zone(settings),
+        settings.budget_prompt_result_bytes,
+    )  # fmt: skip
     prompt = load_prompt(made_of.prompts, "planner", PLANNER_SLOTS)
     return ModelPlanner(models, made_of.registry, prompt, asking, made_of.clock)
 

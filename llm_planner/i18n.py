@@ -29,6 +29,16 @@ _TEXTS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "button_confirm": ("Confirmar", "Confirm", "Confirmar"),
     "button_cancel": ("Cancelar", "Cancel", "Cancelar"),
+    "card_from_plan": (
+        "esto no lo dijiste: se completó por vos",
+        "you did not say this: it was filled in for you",
+        "você não disse isto: foi preenchido por você",
+    ),
+    "card_from_operator": (
+        "lo cambió una persona del equipo",
+        "a member of the staff changed this",
+        "alterado por uma pessoa da equipe",
+    ),
     "card_not_live": ("(ya no vale)", "(no longer valid)", "(já não vale)"),
     "card_no_arguments": ("(sin datos)", "(no arguments)", "(sem dados)"),
     "still_pending": (
@@ -137,6 +147,36 @@ _TEXTS: Final[dict[str, tuple[str, str, str]]] = {
         "No hago «{what}»: algunos datos no los escribiste vos, salieron de una herramienta. No hice nada.",
         "I won't do “{what}”: some of its values are not yours, they came from a tool. Nothing was done.",
         "Não faço «{what}»: alguns dados não são seus, vieram de uma ferramenta. Nada foi feito.",
+    ),
+    "stopped": (
+        "No pude seguir: {why}. Hasta acá llegué.",
+        "I could not go on: {why}. This is as far as I got.",
+        "Não consegui continuar: {why}. Cheguei até aqui.",
+    ),
+    "why_no_plan": (
+        "no encontré cómo",
+        "I found no way to",
+        "não encontrei como",
+    ),
+    "why_model_away": (
+        "el modelo no contesta",
+        "the model does not respond",
+        "o modelo não responde",
+    ),
+    "why_over_budget": (
+        "se alcanzó el límite de uso por hoy",
+        "today's usage limit is reached",
+        "o limite de uso de hoje foi atingido",
+    ),
+    "why_turn_time": (
+        "se acabó el tiempo para este mensaje",
+        "the time for this message is over",
+        "acabou o tempo para esta mensagem",
+    ),
+    "why_turn_bytes": (
+        "los resultados de este mensaje son demasiado grandes",
+        "the results of this message are too large",
+        "os resultados desta mensagem são grandes demais",
     ),
     "gave_up": (
         "Perdón, no pude terminar de atender este mensaje después de varios intentos. "

@@ -14,6 +14,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from .errors import StartError
+from .plan_settings import PlanSettings
 from .provider_settings import WEBHOOK_SECRETS, ProviderSettings
 
 SHORTEST_SECRET = 16
@@ -30,7 +31,7 @@ DRIVERS = frozenset(
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
-class Settings(ProviderSettings):
+class Settings(PlanSettings, ProviderSettings):
     """One attribute a variable, in the order of `.env.example`. Times in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(
@@ -77,12 +78,9 @@ class Settings(ProviderSettings):
 
     tool_modules: Names = ()
     tool_timeout_s: float = Field(20.0, gt=0, le=600)
-    max_plan_rounds: int = Field(3, ge=1, le=10)
     history_messages: int = Field(20, ge=0, le=200)
     confirm_ttl_sec: int = Field(600, ge=1, le=604800)
 
-    budget_steps: int = Field(16, ge=1, le=200)
-    budget_result_bytes: int = Field(16384, ge=256)
     budget_queued_messages: int = Field(50, ge=1)
     budget_pending_writes: int = Field(10, ge=1)
     budget_session_calls: int = Field(200, ge=0)

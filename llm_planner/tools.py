@@ -79,6 +79,7 @@ class ToolSpec:
     schema_hash: str
     timeout_s: float | None
     results: TypeAdapter[Any]
+    result_schema: Mapping[str, Json] | None
 
     def validate(self, args: Mapping[str, Json]) -> BaseModel:
         """Arguments from JSON, by alias, extra keys refused. Raises pydantic's ValidationError, also where a
@@ -200,6 +201,7 @@ def _spec(tool: Tool) -> ToolSpec:
     wrong = next(_wrong_options(tool), None)
     if wrong is not None:
         raise StartError(f"tool {name!r}: {wrong}")
+    results = _ANY if tool.output_model is None else _results(name, tool.output_model)
     return ToolSpec(
         tool=tool,
         name=name,
@@ -209,7 +211,8 @@ def _spec(tool: Tool) -> ToolSpec:
         schema=(schema := _schema(name, model)),
         schema_hash=hashlib.sha256(canonical(schema)).hexdigest(),
         timeout_s=tool.timeout_s,
-        results=_ANY if tool.output_model is None else _results(name, tool.output_model),
+        results=results,
+        result_schema=_result_schema(results),
     )
 
 
@@ -261,6 +264,16 @@ def _results(name: str, model: Any) -> TypeAdapter[Any]:
         return TypeAdapter(model)
     except (PydanticUserError, NameError) as error:
         raise StartError(f"tool {name!r}: output_model can't be used: {error}") from error
+
+
+def _result_schema(results: TypeAdapter[Any]) -> dict[str, Json] | None:
+    """What a result looks like, as it is written; None where the tool, or pydantic, does not say."""
+    if results is _ANY:
+        return None
+    try:
+        return results.json_schema(mode="serialization", by_alias=True)
+    except PydanticUserError:
+        return None
 
 
 def _schema(name: str, model: type[BaseModel]) -> dict[str, Json]:

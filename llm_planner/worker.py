@@ -9,6 +9,7 @@ from .turn.inbox import Claimed, Inbox
 from .turn.orchestrator import MOST_ATTEMPTS, AgentOrchestrator
 from .turn.outbox import Deliveries
 from .turn.progress import Watch
+from .turn.record import Lane
 from .turn.session import SessionLane
 from .turn.timers import Timers
 
@@ -49,7 +50,7 @@ class Worker:
         self._lanes = lanes
         self._deliveries = deliveries
         self._timers = timers
-        self._held: dict[str, Claimed] = {}
+        self._held: dict[Lane, tuple[Claimed, asyncio.Timeout]] = {}
         self.waiters = Waiters()
 
     async def run_next(self, session_id: str, claimed: Claimed | None) -> bool:
@@ -65,11 +66,10 @@ class Worker:
 
     async def _work(self, claimed: Claimed) -> bool:
         lane = claimed.lane
-        self._held[lane.session_id] = claimed
         watch = self.waiters.expect(lane.turn_id)
         try:
             with watch.working():
-                watch.view = view = await self._orchestrator.handle(claimed, watch)
+                watch.view = view = await self._handled(claimed, watch)
         except LaneLost as lost:
             logger.warning("turn %s: %s", lane.turn_id, lost)
             return False
@@ -80,7 +80,6 @@ class Worker:
             await self._lanes.free(lane)
             return True
         finally:
-            del self._held[lane.session_id]
             self.waiters.leave(lane.turn_id)
         if claimed.turn.inbound.get("route"):
             self._deliveries.nudge.soon(lane.session_id)
@@ -89,9 +88,24 @@ class Worker:
         # What arrived since the claim notifies the engine itself; only what waited before it is known here.
         return lane.seq + 1 < claimed.session.next_seq
 
+    async def _handled(self, claimed: Claimed, watch: Watch) -> TurnView:
+        """The turn, stopped with its tools when its lane is lost. Raises LaneLost."""
+        try:
+            async with asyncio.timeout(None) as scope:
+                self._held[claimed.lane] = claimed, scope
+                return await self._orchestrator.handle(claimed, watch)
+        except TimeoutError as error:
+            if scope.expired():
+                raise LaneLost("the session's lane was taken over") from error
+            raise
+        finally:
+            del self._held[claimed.lane]
+
     async def renew(self) -> None:
-        """Push the leases of the turns in progress into the future."""
-        await self._lanes.renew(self._held.values())
+        """Push the leases of the turns in progress into the future; a turn whose lane is lost is stopped."""
+        for lost in await self._lanes.renew([claimed for claimed, _ in self._held.values()]):
+            if lost.lane in self._held:
+                self._held[lost.lane][1].reschedule(0)
 
     async def waiting(self) -> list[str]:
         """Sessions whose open turns nobody works on."""

@@ -17,6 +17,7 @@ GROUND = [
     "errors",
     "settings",
     "provider_settings",
+    "plan_settings",
     "i18n",
     "testing",
     "clock",

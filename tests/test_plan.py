@@ -10,7 +10,9 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from llm_planner.errors import PlanRejected
 from llm_planner.tools import Tool, ToolRegistry
-from llm_planner.turn.plan import BadPointer, PlannerOutput, Rules, check, point, resolve
+from llm_planner.turn.plan import PlannerOutput, Rules, check, resolve
+from llm_planner.turn.record import StepResult
+from llm_planner.turn.references import BadPointer, point
 
 from .hostile.machine import CALLS
 
@@ -217,7 +219,7 @@ def test_a_wrong_argument_is_named_before_anything_runs(args: dict[str, Any], pl
 )
 def test_one_wrong_step_refuses_the_whole_plan(plan: dict[str, Any], word: str) -> None:
     whole = PlannerOutput.model_validate({"tool_calls": [{"id": "s0", "tool": "take.everything"}, plan]})
-    found = problems(whole, Rules(REGISTRY, "web", 5, frozenset(["old"])))
+    found = problems(whole, Rules(REGISTRY, "web", 5, {"old": StepResult("old", "inner", "ok")}))
     assert any(word in problem for problem in found), found
 
 

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from llm_planner.tools import ToolRegistry
 from llm_planner.turn.plan import PlannedCall, PlannerOutput, Rules, check
-from llm_planner.turn.provenance import from_tool, origins
+from llm_planner.turn.provenance import Spoken, from_tool, origins, steps_of
+from llm_planner.turn.record import StepResult
 
 from .hostile.doubles import Pay
 
@@ -33,7 +34,7 @@ def origin(value: Any, *said: str, seen: bool = True, tool: str = "anything", na
         PlannedCall(id="s1", tool=tool, args={**also, name: value}),
     ]
     step = check(PlannerOutput(tool_calls=calls), Rules(REGISTRY, "web", 16)).steps[1]
-    return origins(step, said, seen)[name]
+    return origins(step, Spoken(said), seen)[name]
 
 
 @pytest.mark.covers("rule.12")
@@ -64,6 +65,56 @@ def origin(value: Any, *said: str, seen: bool = True, tool: str = "anything", na
 def test_a_value_is_the_users_only_when_it_stands_in_their_own_words(value: Any, expected: str) -> None:
     assert origin(value, "I want 7 red shoes", "me too") == expected
     assert from_tool(expected) == expected.startswith("tool")
+
+
+@pytest.mark.covers("rule.12")
+@pytest.mark.parametrize(
+    ("value", "said", "expected"),
+    [
+        ("José Núñez", "soy jose nuñez", "user"),
+        ("Jose Nunez", "soy José  NÚÑEZ", "user"),
+        ("jose\u0301", "JOSÉ", "user"),
+        ("josé@example.com", "escribime a jose@example.com", "tool"),
+        ("JOSE@example.com", "escribime a jose@example.com", "user"),
+        ("bänk.example", "mi banco es bank.example", "tool"),
+        ("Ａnn", "I am Ann", "user"),
+        ("O'Neill", "I am o'neill", "user"),
+        (1500, "quiero 1.500 pesos", "user"),
+        (1500, "I want 1,500 pesos", "user"),
+        (1500.5, "quiero 1.500,50 pesos", "user"),
+        (1500.5, "I want 1,500.50 pesos", "user"),
+        (12.5, "12,5 kilos", "user"),
+        (45.9, "it was $45.90", "user"),
+        (5, "12.5 kilos", "tool"),
+        (12, "12.5 kilos", "tool"),
+        (-5, "take 5 off", "tool"),
+        (5, "it is -5 outside", "tool"),
+        (-5, "it is -5 outside", "user"),
+        (7.0, "7 of them", "user"),
+        (15, "1.5 of them", "tool"),
+        (150, "1,50 of them", "tool"),
+        (10**400, "one", "tool"),
+        (float("1e308"), "1e308", "tool"),
+    ],
+)
+def test_another_spelling_of_what_the_user_wrote_is_theirs_and_another_address_is_not(
+    value: Any, said: str, expected: str
+) -> None:
+    assert origin(value, said) == expected
+    assert origin([{"value": value}], said) == expected
+    assert origin([{"value": [value, "evil"]}], said) == "tool"
+
+
+def test_a_value_from_several_steps_names_them_all() -> None:
+    deep = [{"$step": "s0", "pointer": "/a"}, {"value": [{"$step": "old", "pointer": ""}]}, "red"]
+    earlier = {"old": StepResult("old", "anything", "ok", 7)}
+    calls = [
+        PlannedCall(id="s0", tool="anything"),
+        PlannedCall(id="s1", tool="anything", args={"value": deep}),
+    ]
+    step = check(PlannerOutput(tool_calls=calls), Rules(REGISTRY, "web", 16, earlier)).steps[1]
+    found = origins(step, Spoken(["red"]), False)["value"]
+    assert (found, steps_of(found)) == ("tool:old,s0", ["old", "s0"])
 
 
 def test_before_any_tool_has_spoken_what_nobody_said_comes_from_the_plan() -> None:

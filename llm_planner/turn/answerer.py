@@ -30,8 +30,10 @@ class Answerer:
 
     async def answer(self, record: TurnRecord) -> Answer:
         """The whole reply, with placeholders where tokens go."""
-        above = [record.said] if record.said else []
-        above += await self._results(record)
+        above, said = await self._results(record), [record.said] if record.said else []
+        above = [*above, *said] if record.executed is not None else [*said, *above]
+        if record.stopped is not None:
+            above.append(text("stopped", record.locale, why=text(f"why_{record.stopped}", record.locale)))
         parked = [*record.parked, *record.shown]
         cards = [(row.id, card(row, self._title(row), record.locale, self._zone)) for row in parked]
         shown = {row.id for row in parked} | {row.id for row in self._replaced(record)}
@@ -51,9 +53,12 @@ class Answerer:
         return plain(spec.title if spec is not None else row.tool)
 
     async def _results(self, record: TurnRecord) -> list[str]:
-        if record.said and record.rounds and not record.rounds[-1].plan["tool_calls"]:
-            return []  # the last plan was the answer, with the results before it
         steps = [step for step in record.steps if step.status not in ("awaiting_confirmation", "blocked")]
+        if record.said and record.rounds and not record.rounds[-1].plan["tool_calls"]:
+            # the last plan was the answer, with the results before it; that a write is done, we say ourselves
+            steps = [
+                step for step in steps if record.executed is not None and step.id == record.executed.step
+            ]
         if self._models is not None and steps and not record.parked and record.executed is None:
             written = await self._written(record, steps, self._models)
             if written:

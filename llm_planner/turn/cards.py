@@ -1,7 +1,7 @@
 """The confirmation card: ours, exact, and nothing else looks like it (rule 3)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -9,12 +9,14 @@ from ..i18n import text
 from ..messages import Json
 from ..neutral import BULLET, CARD_MARK, TOKEN_CLOSE, TOKEN_OPEN, plain, quoted
 from ..storage.repositories.confirmations import ConfirmationRow
-from .provenance import from_tool
+from .provenance import OPERATOR, PLAN, from_tool, steps_of
 
 LONGEST = 6000
 """Characters. What can't be shown whole can't be approved."""
 
 
+_SIMPLE_STEP = re.compile(r"[a-z]{1,4}[_-]?\d{1,4}")
+"""A model chose it: what could be taken for a verb or a token is not repeated on a card."""
 _SIMPLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[_.-][A-Za-z0-9]+)*")
 
 
@@ -48,9 +50,17 @@ def _arguments(row: ConfirmationRow, locale: str) -> list[str]:
     lines = []
     for name, value in row.args.items():
         lines.append(_argument(name, value))
-        if from_tool(row.origins.get(name, "")):
-            lines.append(f"    ({text('card_from_tool', locale)})")
+        lines += [f"    ({said})" for said in _remark(row.origins.get(name, PLAN), locale)]
     return lines
+
+
+def _remark(origin: str, locale: str) -> Iterator[str]:
+    """Where a value came from; one that stands in the user's own words needs no remark."""
+    if from_tool(origin):
+        named = [step for step in steps_of(origin) if _SIMPLE_STEP.fullmatch(step)]
+        yield text("card_from_tool", locale) + (f" ({', '.join(named)})" if named else "")
+    elif origin in (PLAN, OPERATOR):
+        yield text(f"card_from_{origin}", locale)
 
 
 def _argument(name: str, value: Json) -> str:

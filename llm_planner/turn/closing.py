@@ -119,7 +119,13 @@ def _lines(record: TurnRecord, heard: str, reply: str, moment: datetime) -> list
         "created_at": moment,
     }
     return [
-        {**common, "role": "user", "kind": shown, "text": heard, "from_tools": 0},
+        {
+            **common,
+            "role": "user",
+            "kind": shown,
+            "text": heard,
+            "from_tools": int(not record.message.verbs),
+        },
         {
             **common,
             "role": "assistant",

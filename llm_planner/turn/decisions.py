@@ -3,6 +3,8 @@
 A confirmed write is called once, and then the rest of the plan it came from goes on.
 """
 
+from collections.abc import Mapping
+
 from pydantic import ValidationError
 
 from ..errors import NotFound, PlanRejected
@@ -18,7 +20,7 @@ from .journal import Journal
 from .parking import Parking
 from .plan import CheckedPlan, PlannerOutput, Rules, check
 from .progress import Stage
-from .record import Round, StepResult, TurnRecord, stored_round
+from .record import Carried, Round, StepResult, TurnRecord, known, stored_round
 from .rulings import Rulings
 from .settling import OUTCOMES, Settling
 from .verbs import Verb, parse
@@ -46,7 +48,11 @@ class Decisions:
         self._settling = Settling(database, gate.margin)
 
     async def obey(self, record: TurnRecord) -> bool:
-        """Do what the message decides. False: it is an ordinary message, for the planner."""
+        """Do what the message decides. False: there is something to plan, an ordinary message or the rest of
+        a plan that looks once more when its writes are done."""
+        return await self._decided(record) and record.carried is None
+
+    async def _decided(self, record: TurnRecord) -> bool:
         if record.message.decision is not None:
             record.is_verb = True
             await self._rule(record, record.message.decision)
@@ -132,24 +138,51 @@ class Decisions:
         rounds = [stored_round(data) for data in home.rounds]
         kept = rounds[row.round]
         before = dict(kept.results)
-        kept.results[row.step] = result
+        kept.results.update({**_done_already(record), row.step: result})
         checked = self._checked(record, kept, rounds[: row.round])
         if checked is not None:
             parked = await self._executor.run(record, kept, checked, rounds[: row.round])
             await self._parking.park(record, kept, parked)
         touched = {name: found for name, found in kept.results.items() if before.get(name) != found}
-        record.rounds.append(Round(kept.plan, kept.origins, kept.home, touched))
+        going = Round(kept.plan, kept.origins, kept.home, touched)
+        if checked is not None and result.status == "ok" and _looks_again(record, row, kept):
+            found = {name: step for name, step in known(rounds).items() if name not in touched}
+            going.carried = Carried(*_asked(home, rounds), found)
+        record.rounds[:1] = [going]
         record.home_rounds[row.home_turn_id] = rounds
+        if record.allowance.reached is not None:
+            record.stop(record.allowance.reached)
 
     def _checked(self, record: TurnRecord, kept: Round, earlier: list[Round]) -> CheckedPlan | None:
         """The stored plan, checked again: its tools may have changed since."""
-        known = frozenset(name for other in earlier for name in other.results)
-        rules = Rules(self._registry, record.session.channel, len(kept.results), known)
+        rules = Rules(self._registry, record.session.channel, len(kept.results), known(earlier))
         try:
             return check(PlannerOutput.model_validate(kept.plan), rules)
         except (PlanRejected, ValidationError) as error:
             record.note("plan_dropped", reason=str(error))
             return None
+
+
+def _done_already(record: TurnRecord) -> Mapping[str, StepResult]:
+    """What an earlier attempt of this turn had done of the plan, and stored before it planned anew."""
+    return record.rounds[0].results if record.rounds else {}
+
+
+def _looks_again(record: TurnRecord, row: ConfirmationRow, kept: Round) -> bool:
+    """Whether the plan asks for another one, and no write of it waits for a person any more."""
+    waiting = any(
+        (other.home_turn_id, other.round) == (row.home_turn_id, row.round)
+        for other in (*record.pending, *record.parked)
+    )
+    return kept.asks_again and not waiting
+
+
+def _asked(home: turns.TurnRow, rounds: list[Round]) -> tuple[str, bool]:
+    """The request that a plan serves, and whether it is the user's own words."""
+    carried = rounds[0].carried
+    if carried is not None:
+        return carried.text, carried.own
+    return home.inbound["text"], home.inbound["verbs"]
 
 
 def _names(rows: list[ConfirmationRow]) -> str:

@@ -5,10 +5,11 @@ depends on it stays `blocked` until it has been confirmed and done.
 """
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pydantic import ValidationError
 
@@ -16,11 +17,11 @@ from ..i18n import text
 from ..messages import Json
 from ..tools import ToolSpec
 from .guard import Guard, Outcome
-from .plan import BadPointer, CheckedPlan, CheckedStep, resolve
-from .record import FINAL, Round, StepResult, TurnRecord
+from .plan import CheckedPlan, CheckedStep, resolve
+from .provenance import PLAN
+from .record import FINAL, Round, StepResult, TurnRecord, known
+from .references import BadPointer
 
-PARALLEL = 8
-"""Steps of one turn that run at the same time."""
 RETRY_PAUSE_S = 0.2
 
 
@@ -48,8 +49,10 @@ class _Run:
 class Executor:
     """Order, parallelism, references, timeouts and retries of read steps."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, parallel: int) -> None:
+        """`parallel` steps of one turn run at the same time, at most."""
         self._guard = guard
+        self._parallel = parallel
 
     async def run(
         self, record: TurnRecord, round_: Round, plan: CheckedPlan, earlier: Sequence[Round]
@@ -58,13 +61,12 @@ class Executor:
 
         `earlier` rounds may be referred to. Returns the writes to park, in the order of the plan.
         """
-        known = {result.id: result for other in earlier for result in other.results.values()}
         run = _Run(
             record,
             round_,
-            {**known, **round_.results},
+            {**known(earlier), **round_.known},
             {step.id: asyncio.Event() for step in plan.steps},
-            asyncio.Semaphore(PARALLEL),
+            asyncio.Semaphore(self._parallel),
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -78,24 +80,29 @@ class Executor:
 
     async def _step(self, run: _Run, step: CheckedStep) -> None:
         try:
-            known = run.results.get(step.id)
-            if known is None or known.status not in FINAL:
+            before = run.results.get(step.id)
+            if before is None or before.status not in FINAL:
                 for name in step.needs & run.finished.keys():
                     await run.finished[name].wait()
-                run.results[step.id] = await self._reached(run, step, known)
+                run.results[step.id] = await self._reached(run, step, before)
                 run.record.ended(run.round.home[0], run.results[step.id])
         finally:
             run.finished[step.id].set()
 
-    async def _reached(self, run: _Run, step: CheckedStep, known: StepResult | None) -> StepResult:
+    async def _reached(self, run: _Run, step: CheckedStep, before: StepResult | None) -> StepResult:
         """What becomes of a step whose predecessors are through."""
         statuses = {run.results[name].status for name in step.needs if name in run.results}
         if statuses & {"awaiting_confirmation", "blocked"}:
             return StepResult(step.id, step.spec.name, "blocked")
         if statuses - {"ok"} or len(step.needs - run.results.keys()) > 0:
             return StepResult(step.id, step.spec.name, "skipped")
-        if known is not None and known.status == "awaiting_confirmation":
-            return known
+        if before is not None and before.status == "awaiting_confirmation":
+            return before
+        limit = run.record.allowance.over
+        if limit is not None:
+            return StepResult(
+                step.id, step.spec.name, "skipped", error=text(f"why_{limit}", run.record.locale)
+            )
         try:
             args = resolve(step, {name: result.result for name, result in run.results.items()})
             return await self._with(run, step, args)
@@ -116,14 +123,26 @@ class Executor:
             run.record.began(run.round.home[0], step.id, step.spec.name, pinned)
             run.parked.append(Parked(step, pinned, _origins(run.round, step, pinned)))
             return StepResult(step.id, step.spec.name, "awaiting_confirmation")
-        async with run.places:
-            run.record.began(run.round.home[0], step.id, step.spec.name, args)
-            outcome = await self._read(run.record, step.spec, args, f"{run.record.lane.turn_id}:{step.id}")
+        try:
+            async with asyncio.timeout_at(run.record.allowance.ends_at), run.places:
+                run.record.began(run.round.home[0], step.id, step.spec.name, args)
+                key = f"{run.record.lane.turn_id}:{step.id}"
+                outcome = self._sized(run.record, await self._read(run.record, step.spec, args, key))
+        except TimeoutError:
+            run.record.allowance.hit("turn_time")
+            outcome = Outcome("timeout")
         run.record.note(
             "step_finished", "tool", step=step.id, tool=step.spec.name, outcome=outcome.kind, ms=outcome.ms
         )
         keep(run.record, step.spec.name, outcome, f"{run.record.lane.turn_id}:{step.id}")
         return step_result(step.id, step.spec.name, outcome)
+
+    def _sized(self, record: TurnRecord, outcome: Outcome) -> Outcome:
+        """What no longer fits into this turn is dropped, and says so."""
+        if record.allowance.spend(len(json.dumps(outcome.result, ensure_ascii=False).encode())):
+            return outcome
+        record.allowance.hit("turn_bytes")
+        return replace(outcome, result={"truncated": True, "preview": ""})
 
     async def _read(self, record: TurnRecord, spec: ToolSpec, args: Mapping[str, Json], key: str) -> Outcome:
         """One read, with the retries that its tool allows."""
@@ -147,7 +166,7 @@ class Executor:
 
 def _origins(round_: Round, step: CheckedStep, pinned: Mapping[str, Json]) -> dict[str, str]:
     planned = round_.origins.get(step.id, {})
-    return {name: planned.get(name, "plan") for name in pinned}
+    return {name: planned.get(name, PLAN) for name in pinned}
 
 
 def keep(record: TurnRecord, tool: str, outcome: Outcome, key: str) -> None:

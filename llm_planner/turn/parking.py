@@ -1,12 +1,13 @@
 """Parking: a write that passed the check becomes a row to confirm, or a step that says why not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..errors import InvalidRequest
 from ..i18n import text
 from ..ids import new_id
+from ..messages import Json, canonical
 from ..neutral import plain
 from ..storage.database import Database, now
 from ..storage.repositories.confirmations import ConfirmationRow
@@ -16,7 +17,7 @@ from .cards import too_long
 from .confirmations import Confirmations
 from .executor import Parked
 from .guard import Guard
-from .provenance import from_tool
+from .provenance import OPERATOR, PLAN, from_tool
 from .record import Round, StepResult, TurnRecord
 
 
@@ -106,7 +107,7 @@ class Parking:
         if too_long(pinned):
             raise InvalidRequest("these arguments are too long to be shown whole")
         origins = {
-            name: old.origins.get(name, "plan") if old.args.get(name) == value else "operator"
+            name: old.origins.get(name, PLAN) if _same(old.args, name, value) else OPERATOR
             for name, value in pinned.items()
         }
         ttl = old.expires_at - old.created_at
@@ -130,7 +131,20 @@ class Parking:
             reason=None,
         )
         record.parked.append(self._gate.sealed(row, record.session))
+        record.note(
+            "confirmation_requested",
+            editor,
+            confirmation=row.id,
+            tool=row.tool,
+            args=row.args,
+            origins=row.origins,
+        )
 
     def _heading(self, spec: ToolSpec, args: object, locale: str) -> str:
         model = spec.validate(args)  # type: ignore[arg-type]
         return plain(self._guard.text(spec.tool.summary, model, locale) or spec.title)[:400]
+
+
+def _same(args: Mapping[str, Json], name: str, value: Json) -> bool:
+    """Whether an argument is what it was; 1, 1.0 and true are three."""
+    return name in args and canonical(args[name]) == canonical(value)

@@ -1,8 +1,7 @@
 """The plan: its strict shape, and the check of a whole plan before its first step runs."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -11,11 +10,9 @@ from pydantic_core import ErrorDetails
 from ..errors import PlanRejected
 from ..messages import Json
 from ..tools import ToolRegistry, ToolSpec
-
-REFERENCE = frozenset(["$step", "pointer"])
-DEEPEST = 24
-_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
-_WRONG_ESCAPE = re.compile(r"~(?![01])")
+from .record import StepResult
+from .references import BadPointer, Reference, filled, parts, references
+from .result_types import Shape, can_take, kinds_of
 
 
 class PlannedCall(BaseModel):
@@ -40,15 +37,6 @@ class PlannerOutput(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
-    """A value taken from an earlier step: an RFC 6901 pointer into that step's result."""
-
-    path: tuple[str | int, ...]
-    step: str
-    pointer: str
-
-
-@dataclass(frozen=True, slots=True)
 class CheckedStep:
     """A step that passed the check; `needs` are the steps it waits for."""
 
@@ -69,12 +57,12 @@ class CheckedPlan:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a plan is checked against: the allowlist, the channel, the budget, the steps of earlier rounds."""
+    """What a plan is checked against: the allowlist, the channel, the budget, and what earlier steps found."""
 
     registry: ToolRegistry
     channel: str
     most_steps: int
-    earlier: frozenset[str] = frozenset()
+    earlier: Mapping[str, StepResult] = field(default_factory=dict)
 
 
 def check(output: PlannerOutput, rules: Rules) -> CheckedPlan:
@@ -85,54 +73,71 @@ def check(output: PlannerOutput, rules: Rules) -> CheckedPlan:
     ids = [call.id for call in output.tool_calls]
     problems += [f"step id {name!r} is used twice" for name in sorted({n for n in ids if ids.count(n) > 1})]
     problems += [f"step id {name!r} was used in an earlier round" for name in ids if name in rules.earlier]
-    steps = []
+    steps, tools = [], {call.id: call.tool for call in output.tool_calls}
     for call in output.tool_calls:
-        step, found = _check_step(call, frozenset(ids), rules)
+        step, found = _check_step(call, tools, rules)
         problems += found
         if step is not None:
             steps.append(step)
     if problems:
         raise PlanRejected(problems)
-    return CheckedPlan(output, _ordered(steps, rules.earlier))
+    return CheckedPlan(output, _ordered(steps, frozenset(rules.earlier)))
 
 
-def _check_step(call: PlannedCall, ids: frozenset[str], rules: Rules) -> tuple[CheckedStep | None, list[str]]:
+def _check_step(
+    call: PlannedCall, tools: Mapping[str, str], rules: Rules
+) -> tuple[CheckedStep | None, list[str]]:
     spec = rules.registry.get(call.tool)
     if spec is None or not spec.allows(rules.channel):
         return None, [f"step {call.id!r}: there is no tool {call.tool!r}"]
     if "$step" in call.args:
         return None, [f"step {call.id!r}: a reference stands for one value, not for all arguments"]
     try:
-        references = tuple(_references(call.args, ()))
+        found = tuple(references(call.args))
     except PlanRejected as error:
         return None, [f"step {call.id!r}: {problem}" for problem in error.problems]
-    needs = frozenset(call.after) | {reference.step for reference in references}
-    known = ids | rules.earlier
-    problems = [f"step {call.id!r}: there is no step {name!r}" for name in sorted(needs - known)]
-    problems += [
-        f"step {call.id!r}: {problem}" for problem in _argument_problems(spec, call.args, references)
-    ]
-    return CheckedStep(call.id, spec, call.args, references, needs), problems
+    needs = frozenset(call.after) | {reference.step for reference in found}
+    missing = sorted(needs - tools.keys() - rules.earlier.keys())
+    problems = [f"there is no step {name!r}" for name in missing]
+    for reference in found:
+        producer = rules.registry.get(tools.get(reference.step, ""))
+        if producer is not None:
+            problems += _type_problems(spec, reference, producer)
+    problems += _value_problems(spec, call, found, rules)
+    return CheckedStep(call.id, spec, call.args, found, needs), [f"step {call.id!r}: {p}" for p in problems]
 
 
-def _references(value: Json, path: tuple[str | int, ...]) -> Iterator[Reference]:
-    if len(path) > DEEPEST:
-        raise PlanRejected([f"arguments are nested deeper than {DEEPEST}"])
-    if isinstance(value, Mapping):
-        if "$step" in value:
-            step, pointer = value.get("$step"), value.get("pointer")
-            well_formed = (
-                isinstance(step, str) and isinstance(pointer, str) and (not pointer or pointer[0] == "/")
-            )
-            if frozenset(value) != REFERENCE or not well_formed:
-                raise PlanRejected(['a reference is exactly {"$step": "s1", "pointer": "/a/b"}'])
-            yield Reference(path, str(step), str(pointer))
-            return
-        for name, item in value.items():
-            yield from _references(item, (*path, name))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _references(item, (*path, index))
+def _type_problems(spec: ToolSpec, reference: Reference, producer: ToolSpec) -> Iterator[str]:
+    """What is wrong with a reference by the declared types of both ends, before anything runs."""
+    if producer.result_schema is None:
+        return
+    where, source = ".".join(map(str, reference.path)), Shape(producer.result_schema, producer.result_schema)
+    pointer = parts(reference.pointer)
+    given = source.at(pointer)
+    if not given:
+        inner = next(found for end in range(len(pointer), -1, -1) if (found := source.at(pointer[:end])))
+        fields = ", ".join(sorted({name for shape in inner for name in shape.fields})) or kinds_of(inner)
+        yield f"{where}: {reference.pointer!r} is not in the result of {producer.name}; there is: {fields}"
+        return
+    asked = Shape(spec.schema, spec.schema).at([str(part) for part in reference.path])
+    if asked and not can_take(asked, given):
+        yield (
+            f"{where}: {reference.pointer!r} of {producer.name} is {kinds_of(given)}, "
+            f"which can't stand here: this takes {kinds_of(asked)}"
+        )
+
+
+def _value_problems(spec: ToolSpec, call: PlannedCall, found: Sequence[Reference], rules: Rules) -> list[str]:
+    """What is wrong with the values, those of earlier rounds filled in."""
+    none = sorted({r.step for r in found if r.step in rules.earlier and rules.earlier[r.step].status != "ok"})
+    if none:
+        return [f"step {name!r} has no result: {rules.earlier[name].status}" for name in none]
+    known = {name: result.result for name, result in rules.earlier.items()}
+    try:
+        args: Mapping[str, Json] = {name: filled(value, known) for name, value in call.args.items()}
+    except BadPointer as error:
+        return [str(error)]
+    return _argument_problems(spec, args, [r for r in found if r.step not in known])
 
 
 def _argument_problems(
@@ -190,33 +195,6 @@ def _ordered(steps: Sequence[CheckedStep], earlier: frozenset[str]) -> tuple[Che
     return tuple(ordered)
 
 
-class BadPointer(LookupError):
-    """A reference points at nothing."""
-
-
 def resolve(step: CheckedStep, results: Mapping[str, Json]) -> Mapping[str, Json]:
     """The step's arguments with every reference replaced by its value. Raises BadPointer."""
-    return {name: _filled(value, results) for name, value in step.args.items()}
-
-
-def _filled(value: Json, results: Mapping[str, Json]) -> Json:
-    if isinstance(value, Mapping):
-        if "$step" in value:
-            return point(results[value["$step"]], value["pointer"])
-        return {name: _filled(item, results) for name, item in value.items()}
-    return [_filled(item, results) for item in value] if isinstance(value, list) else value
-
-
-def point(document: Json, pointer: str) -> Json:
-    """The value at an RFC 6901 JSON Pointer. Raises BadPointer."""
-    if (pointer and pointer[0] != "/") or _WRONG_ESCAPE.search(pointer):
-        raise BadPointer(f"{pointer[:100]!r} is no JSON pointer")
-    for part in pointer.split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(document, Mapping) and name in document:
-            document = document[name]
-        elif isinstance(document, list) and _INDEX.fullmatch(name) and int(name) < len(document):
-            document = document[int(name)]
-        else:
-            raise BadPointer(f"{pointer[:100]!r} points at nothing")
-    return document
+    return {name: filled(value, results) for name, value in step.args.items()}

@@ -23,9 +23,11 @@ from ..messages import Json
 from ..prompts import Prompt
 from ..tools import ToolRegistry
 from .answerer import LANGUAGE_NAMES
+from .digest import digest
 from .models import Models, with_messages
 from .plan import CheckedPlan, PlannerOutput, Rules, check
 from .record import TurnRecord
+from .record import known as results_of
 from .shortlist import Offer, Shortlist
 
 REPAIRS = 2
@@ -56,12 +58,13 @@ class Planner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """How a model is asked: modes to try in order, seconds, tokens."""
+    """How a model is asked: modes to try in order, seconds, tokens, bytes of results that it is shown."""
 
     modes: tuple[OutputMode, ...]
     timeout_s: float
     max_tokens: int
     zone: ZoneInfo
+    result_bytes: int
 
 
 class ModelPlanner:
@@ -121,9 +124,8 @@ class ModelPlanner:
         while True:
             mode = self._modes[0]
             schema = self._schema(offer.names) if mode in ("schema", "tool") else None
-            sent = ChatRequest(
-                request.messages, schema, mode, self._asking.max_tokens, deadline_s=self._asking.timeout_s
-            )
+            deadline_s = max(0.001, min(self._asking.timeout_s, record.allowance.seconds))
+            sent = ChatRequest(request.messages, schema, mode, self._asking.max_tokens, deadline_s=deadline_s)
             try:
                 return await self._models.call(record, "plan", self._prompt, sent)
             except ModelRefusedMode:
@@ -165,17 +167,9 @@ class ModelPlanner:
         if facts:
             known["facts"] = facts
         if record.rounds:
-            known["results"] = [
-                {
-                    "step": step.id,
-                    "tool": step.tool,
-                    "status": step.status,
-                    "result": step.result,
-                    "error": step.error,
-                }
-                for step in record.steps
-            ]
-        return f"<data>\n{self._models.data(known)}\n</data>\n\n{self._models.redact(record.message.text)}"
+            found = results_of(record.rounds).values()
+            known["results"] = digest(found, self._asking.result_bytes)
+        return f"<data>\n{self._models.data(known)}\n</data>\n\n{self._models.redact(record.asked[0])}"
 
     def _make_system(self, tools: str, tongue: str) -> str:
         return self._prompt.render(tools=tools, language=LANGUAGE_NAMES[tongue])

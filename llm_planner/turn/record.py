@@ -1,7 +1,9 @@
 """The record of one turn in progress: what came in, what was planned and done, what will be stored at the close."""
 
+import asyncio
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -87,6 +89,19 @@ FINAL = frozenset(["ok", "error", "timeout", "skipped", "unknown"])
 """Statuses that a step does not leave again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What a plan that goes on after a confirmation brings from the turns before: the words that asked for
+    it, whether they are the user's own, and what was found so far."""
+
+    text: str
+    own: bool
+    results: Mapping[str, StepResult]
+
+    def stored(self) -> dict[str, Json]:
+        return {"text": self.text, "own": self.own, "results": _stored(self.results)}
+
+
 @dataclass(slots=True)
 class Round:
     """One checked plan with its results. `home` is (turn id, round number) of where the plan is kept: its
@@ -96,27 +111,92 @@ class Round:
     origins: Mapping[str, Mapping[str, str]]
     home: tuple[str, int]
     results: dict[str, StepResult] = field(default_factory=dict)
+    carried: Carried | None = None
 
     def stored(self) -> dict[str, Json]:
         return {
             "plan": self.plan,
             "origins": self.origins,
             "home": list(self.home),
-            "results": {name: result.stored() for name, result in self.results.items()},
+            "results": _stored(self.results),
+            "carried": self.carried.stored() if self.carried is not None else None,
         }
+
+    @property
+    def known(self) -> dict[str, StepResult]:
+        """The results of this round, and of those before the confirmation that it goes on from."""
+        return {**(self.carried.results if self.carried is not None else {}), **self.results}
 
     @property
     def wants_another(self) -> bool:
         """Whether the plan, or a tool, asked for one more look, and nothing waits for a person."""
         if any(result.status in ("awaiting_confirmation", "blocked") for result in self.results.values()):
             return False
+        return self.asks_again
+
+    @property
+    def asks_again(self) -> bool:
         return self.plan.get("then") == "replan" or any(result.again for result in self.results.values())
 
 
 def stored_round(data: Mapping[str, Any]) -> Round:
     """A round as it was stored with its turn."""
-    results = {name: StepResult(**value) for name, value in data["results"].items()}
-    return Round(data["plan"], data["origins"], (data["home"][0], data["home"][1]), results)
+    home, carried = (data["home"][0], data["home"][1]), data.get("carried")
+    if carried is not None:
+        carried = Carried(carried["text"], carried["own"], _results(carried["results"]))
+    return Round(data["plan"], data["origins"], home, _results(data["results"]), carried)
+
+
+def _stored(results: Mapping[str, StepResult]) -> dict[str, Json]:
+    return {name: result.stored() for name, result in results.items()}
+
+
+def _results(data: Mapping[str, Any]) -> dict[str, StepResult]:
+    return {name: StepResult(**value) for name, value in data.items()}
+
+
+def known(rounds: Iterable[Round]) -> dict[str, StepResult]:
+    """What the steps of these rounds found, in the order of the plans."""
+    return {name: result for round_ in rounds for name, result in round_.known.items()}
+
+
+LIMITS = frozenset(["turn_time", "turn_bytes"])
+
+
+class Allowance:
+    """What this turn may still take: the event loop's time at which it is over, bytes of results.
+
+    Counted anew where another worker takes the turn over.
+    """
+
+    def __init__(self, ends_at: float | None = None, result_bytes: int | None = None) -> None:
+        self.ends_at = ends_at
+        self._bytes = result_bytes
+        self.reached: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that are left; infinite where there is no limit."""
+        return math.inf if self.ends_at is None else self.ends_at - asyncio.get_running_loop().time()
+
+    @property
+    def over(self) -> str | None:
+        """Which limit forbids to begin anything more: `turn_time` or `turn_bytes`."""
+        if self.seconds <= 0:
+            return self.hit("turn_time")
+        return self.hit("turn_bytes") if self._bytes is not None and self._bytes <= 0 else None
+
+    def hit(self, limit: str) -> str:
+        """Remember the first limit that was reached."""
+        self.reached = self.reached or limit
+        return limit
+
+    def spend(self, size: int) -> bool:
+        """Count the bytes of a result. False: it does not fit any more."""
+        if self._bytes is None:
+            return True
+        self._bytes -= size
+        return self._bytes >= 0
 
 
 @dataclass(slots=True)
@@ -144,6 +224,8 @@ class TurnRecord:
     said: str | None = None
     status: TurnStatus = "answered"
     code: str | None = None
+    allowance: Allowance = field(default_factory=Allowance)
+    stopped: str | None = None
 
     @property
     def locale(self) -> str:
@@ -154,6 +236,18 @@ class TurnRecord:
         session = self.session
         known = {**session.facts, **self.facts}
         return Caller(session.id, session.principal, session.channel, self.locale, known)
+
+    @property
+    def carried(self) -> Carried | None:
+        """What the plan brings along that goes on in this turn."""
+        return self.rounds[0].carried if self.rounds else None
+
+    @property
+    def asked(self) -> tuple[str, bool]:
+        """The request that this turn plans for, and whether it is the user's own words."""
+        if self.carried is not None:
+            return self.carried.text, self.carried.own
+        return self.message.text, self.message.verbs
 
     @property
     def steps(self) -> tuple[StepResult, ...]:
@@ -177,6 +271,14 @@ class TurnRecord:
     def note(self, kind: str, actor: str = "system", **payload: Json) -> None:
         """Remember an audit event; it is chained and stored by the next transaction of this turn."""
         self.events.append(AuditEvent(kind, actor, payload, self.lane.turn_id))
+
+    def stop(self, code: str) -> None:
+        """Something forbids to go on: the reply says so. What was confirmed, or waits for it, stays so."""
+        if self.stopped is None:
+            self.stopped = code
+            self.note("stopped", reason=code)
+        if not self.parked and self.executed is None:
+            self.end("failed", code)
 
     def end(self, status: TurnStatus, code: str | None = None, said: str | None = None) -> None:
         """Set how this turn ends, and what it says about it; the last call counts."""

@@ -4,13 +4,14 @@ import asyncio
 import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ..embedded import Catalogue, Nearest, ToolCard
 from ..llm.names import NameMap
-from ..llm.schema import reduce_schema
+from ..llm.schema import UnsupportedSchema, reduce_schema
 from ..tools import ToolRegistry, ToolSpec
-from .record import TurnRecord
+from .record import TurnRecord, known
 
 LARGE = 25
 """From so many tools on they are shortlisted."""
@@ -56,7 +57,7 @@ class Shortlist:
         nearest = await asyncio.get_running_loop().run_in_executor(
             self._thread, self._nearest, record, frozenset(_named(specs))
         )
-        used = dict.fromkeys(step.tool for step in record.steps)
+        used = dict.fromkeys(step.tool for step in known(record.rounds).values())
         kept = {*list(dict.fromkeys([*used, *nearest.tools]))[:SHOWN]}
         chosen = [spec for spec in specs if spec.name in kept]
         return Offer(STANDING, self._appended(chosen, nearest), _named(chosen))
@@ -68,7 +69,7 @@ class Shortlist:
 
     def _nearest(self, record: TurnRecord, allowed: frozenset[str]) -> Nearest:
         said = [line.text for line in record.history if line.role == "user"][-RECENT:]
-        return self._made().nearest(self._redact(record.message.text), [*map(self._redact, said)], allowed)
+        return self._made().nearest(self._redact(record.asked[0]), [*map(self._redact, said)], allowed)
 
     def _made(self) -> Catalogue:
         if self._catalogue is None:
@@ -96,6 +97,9 @@ class Shortlist:
             f"- {name}{mark}: {spec.description}",
             f"  args: {compact(reduce_schema(spec.schema))}",
         ]
+        if spec.result_schema is not None:
+            with suppress(UnsupportedSchema):
+                lines.append(f"  returns: {compact(reduce_schema(spec.result_schema))}")
         if shots:
             lines += [f"  e.g. {compact(said)} -> {compact(dict(args))}" for said, args in spec.tool.examples]
         return "\n".join(lines)

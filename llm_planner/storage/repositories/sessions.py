@@ -163,6 +163,12 @@ def renew(conn: Connection, session_id: str, epoch: int, lease_until: datetime) 
     return conn.execute(_RENEW, {"key": session_id, "held": epoch, "until": lease_until}).rowcount == 1
 
 
+def holds(conn: Connection, session_id: str, epoch: int) -> bool:
+    """Whether the lane is still this holder's."""
+    row = by_id(conn, session_id)
+    return row is not None and row.epoch == epoch
+
+
 def free(conn: Connection, session_id: str, epoch: int) -> None:
     """End a lease early; the turn stays open for whoever claims next."""
     conn.execute(_FREE, {"key": session_id, "held": epoch})

@@ -42,7 +42,8 @@ class TurnRow:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the conversation; `from_tools` says that text of a tool may be in it."""
+    """One line of the conversation; `from_tools` says that text of a tool may be in it, or that
+    of somebody else whose message the user passed on."""
 
     role: str
     text: str
