@@ -61,7 +61,7 @@ def _step(data: Mapping[str, Any]) -> Step:
 
 def generated(count: int, seed: int = 7) -> list[Shape]:
     """As many shapes of the usual kinds: wide ones, branches that meet, chains, layers."""
-    chance = random.Random(seed)  # noqa: S311 - a benchmark
+    chance = random.Random(seed)
     kinds: Sequence[tuple[str, Callable[[random.Random], list[tuple[str, ...]]]]] = [
         ("wide", _wide), ("wide", _wide), ("branches", _branches), ("chain", _chain), ("layers", _layers),
     ]  # fmt: skip

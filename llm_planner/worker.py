@@ -1,10 +1,12 @@
 """The worker: what an engine drives. Runs turns, delivers letters, fires timers; every handler is idempotent."""
 
+import asyncio
 import logging
 from datetime import datetime
 
 from .engine import TurnEngine
 from .errors import LaneLost, PlannerError
+from .messages import TurnView
 from .turn.inbox import Claimed, Inbox
 from .turn.orchestrator import MOST_ATTEMPTS, AgentOrchestrator
 from .turn.outbox import Deliveries

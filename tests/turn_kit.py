@@ -186,7 +186,7 @@ async def die(parts: Parts, death: Death, inbound: InboundMessage, at: int, how:
     return died
 
 
-POINTS = 16
+POINTS = 24
 """More transactions than a turn has."""
 
 
