@@ -6,6 +6,8 @@ import sys
 import click
 
 from .commands.audit import audit
+from .commands.chatting import chat
+from .commands.completing import completion
 from .commands.database import db
 from .commands.outbox import outbox
 from .commands.planning import plan
@@ -56,6 +58,7 @@ COMMANDS = (
     run,
     worker,
     init,
+    chat,
     db,
     tools,
     plan,
@@ -63,6 +66,7 @@ COMMANDS = (
     outbox,
     writes,
     webhook,
+    completion,
 )
 for _command in COMMANDS:
     cli.add_command(_command)

@@ -55,11 +55,15 @@ class Keyboard:
         self._terminal = terminal
         self._lines = list(lines)
         self._token = ""
-        self.screen = ""
+        self.screen = self.beside = ""
+
+    def isatty(self) -> bool:
+        return False
 
     def readline(self) -> str:
         shown = self._terminal.out
         self.screen += shown
+        self.beside += self._terminal.err
         found = re.search(r"confirmar ([0-9A-Z]{8})", shown + self._terminal.err)
         self._token = found.group(1) if found else self._token
         return self._lines.pop(0).format(token=self._token) + "\n" if self._lines else ""
@@ -462,3 +466,48 @@ def test_a_second_process_on_one_sqlite_file_is_refused_and_the_command_line_wor
         first.send_signal(signal.SIGTERM)
         first.communicate(timeout=30)
     assert first.returncode in (0, -signal.SIGTERM)
+
+
+# chat, completion
+
+
+@pytest.mark.covers("cli.chat")
+def test_a_conversation_shows_its_steps_and_card_runs_the_confirmed_write_and_goes_on_later(
+    terminal: Terminal, query: Query, typing: Callable[..., Keyboard]
+) -> None:
+    keyboard = typing("¿dónde está mi pedido A-1234?", "registrame, soy Ana López, ana@example.com",
+                      "confirmar AAAA2222", "confirmar {token}")  # fmt: skip
+    assert terminal.invoke("chat", "--session", "shop") == 0
+    screen = keyboard.screen + terminal.out
+    assert "Tu pedido A-1234 está en camino" in screen
+    assert '• name: "Ana López"' in screen
+    assert "Listo: Registrar a Ana López" in screen
+    assert [row.name for row in query("SELECT name FROM customers")] == ["Ana López"]
+    later = typing()
+    assert terminal.invoke("chat", "--session", "shop") == 0
+    assert "› ¿dónde está mi pedido A-1234?" in later.screen
+
+
+def test_a_conversation_tells_on_the_side_what_the_agent_does(
+    terminal: Terminal, typing: Callable[..., Keyboard]
+) -> None:
+    keyboard = typing("¿dónde está mi pedido A-1234?")
+    assert terminal.invoke("chat") == 0
+    assert "pedido A-1234" in keyboard.screen
+    assert '· get_order_status {"order_id": "A-1234"}' in keyboard.beside
+    assert "✓ get_order_status: ok" in keyboard.beside
+
+
+def test_a_machine_gets_one_json_line_a_turn(terminal: Terminal, typing: Callable[..., Keyboard]) -> None:
+    keyboard = typing("hello", "where is order A-1234?")
+    assert terminal.invoke("chat", "--json", "--locale", "en", "--session", "m") == 0
+    turns = [json.loads(line) for line in (keyboard.screen + terminal.out).splitlines()]
+    assert [turn["status"] for turn in turns] == ["answered", "answered"]
+    assert turns[1]["steps"][0]["tool"] == "get_order_status"
+    assert {turn["session_id"] for turn in turns} == {"m"}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_its_completion(terminal: Terminal, shell: str) -> None:
+    assert terminal.invoke("completion", shell) == 0
+    assert "_LLM_PLANNER_COMPLETE" in terminal.out

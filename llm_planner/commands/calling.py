@@ -1,7 +1,6 @@
 """`tools call`: one call of one tool, through the same turn, card and journal as any other."""
 
 import asyncio
-import getpass
 import json
 import sys
 from collections.abc import Mapping
@@ -12,17 +11,15 @@ from pydantic import ValidationError
 
 from ..api.views import turn_json
 from ..assembly import Parts
-from ..errors import StartError, Unavailable
-from ..ids import new_id
-from ..messages import InboundMessage, Json, SessionKey, TurnView
+from ..errors import StartError
+from ..messages import Json, TurnView
 from ..tools import ToolSpec
 from ..turn.plan import PlannerOutput, Rules, check
 from ..turn.planner import Planned
 from ..turn.record import TurnRecord
 from ..turn.verbs import parse
 from .common import AS_JSON, blueprint_of, show, with_parts
-
-CHANNEL = "cli"
+from .talking import CHANNEL, Talk, talking
 
 
 class OneCall:
@@ -56,16 +53,16 @@ def call(where: str, name: str, arguments: str, as_json: bool) -> None:
     planner = OneCall(name, _checked(spec, arguments))
 
     async def work(parts: Parts) -> tuple[str, TurnView]:
-        talk = Talk(parts)
-        view = await talk.say(f"tools call {name}")
-        asks = bool(view.confirmations) and view.confirmations[0].token is not None
-        if asks:
-            click.echo(view.reply, err=as_json)
-        while asks:
-            decided = await talk.decide()
-            if decided is not None:
-                return talk.label, decided
-        return talk.label, view
+        async with talking(parts) as talk:
+            view = await talk.say(f"tools call {name}")
+            asks = bool(view.confirmations) and view.confirmations[0].token is not None
+            if asks:
+                click.echo(view.reply, err=as_json)
+            while asks:
+                decided = await _decided(talk)
+                if decided is not None:
+                    return talk.label, decided
+            return talk.label, view
 
     label, view = with_parts(where, work, planner)
     show(turn_json(view, session_id=label, duplicate=False), as_json, lambda data: [data["reply"]])
@@ -87,34 +84,16 @@ def _checked(spec: ToolSpec, arguments: str) -> dict[str, Any]:
     return args
 
 
-class Talk:
-    """A session of the command line's own, one for each call."""
-
-    def __init__(self, parts: Parts) -> None:
-        self.label = new_id()
-        self._parts = parts
-        self._key = SessionKey(CHANNEL, CHANNEL, f"cli:{getpass.getuser()}"[:200], self.label)
-
-    async def say(self, text: str) -> TurnView:
-        """One turn, worked on in this process. Raises Unavailable when it does not end."""
-        message = InboundMessage(self._key, new_id(), text)
-        accepted = await self._parts.inbox.accept(message, take=True)
-        await self._parts.worker.run_next(accepted.session_id, accepted.claimed)
-        view = await self._parts.views.turn(accepted.session_id, accepted.turn_id, owner=True)
-        if view is None:
-            raise Unavailable("the turn was not finished; a server over this database goes on with it")
-        return view
-
-    async def decide(self) -> TurnView | None:
-        """Read one line and obey it if it is a verb; the end of the input cancels. None: ask again."""
-        line = await asyncio.to_thread(sys.stdin.readline)
-        if not line:
-            return await self.say("cancel")
-        if parse(line) is None:
-            click.echo("only `confirm <token>` runs it; `cancel` drops it", err=True)
-            return None
-        view = await self.say(line.strip())
-        if view.status == "refused" and view.code == "token_unknown":
-            click.echo(view.reply, err=True)
-            return None
-        return view
+async def _decided(talk: Talk) -> TurnView | None:
+    """Read one line and obey it if it is a verb; the end of the input cancels. None: ask again."""
+    line = await asyncio.to_thread(sys.stdin.readline)
+    if not line:
+        return await talk.say("cancel")
+    if parse(line) is None:
+        click.echo("only `confirm <token>` runs it; `cancel` drops it", err=True)
+        return None
+    view = await talk.say(line.strip())
+    if view.status == "refused" and view.code == "token_unknown":
+        click.echo(view.reply, err=True)
+        return None
+    return view
