@@ -9,6 +9,7 @@ from .commands.audit import audit
 from .commands.chatting import chat
 from .commands.completing import completion
 from .commands.database import db
+from .commands.doctor import doctor
 from .commands.outbox import outbox
 from .commands.planning import plan
 from .commands.server import run, worker
@@ -67,6 +68,7 @@ COMMANDS = (
     writes,
     webhook,
     completion,
+    doctor,
 )
 for _command in COMMANDS:
     cli.add_command(_command)

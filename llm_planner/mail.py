@@ -36,6 +36,11 @@ class SmtpCourier:
             raise Refused(f"not a letter: {error}", final=True) from error
         await asyncio.to_thread(_send, self._url, letter)
 
+    def probe(self) -> None:
+        """Connect, log in and leave; no letter. Raises Refused. It blocks: call it in a thread."""
+        with _connected(self._url):
+            pass
+
     def settled(self, conn: Connection, row: OutboxRow, moment: datetime) -> bool:
         """Nobody reports about letters."""
         return False

@@ -299,12 +299,17 @@ def _unsafe(settings: Settings) -> list[str]:
         )
     if not settings.provider_verify_signature and not settings.allow_unsigned_webhooks:
         problems.append("PROVIDER_VERIFY_SIGNATURE: 0 needs ALLOW_UNSIGNED_WEBHOOKS=1 as well")
-    if settings.db_url.startswith("sqlite") and (not settings.workers_inline or _web_workers() > 1):
+    if several_processes(settings):
         problems.append(
             "DB_URL: SQLite serves one process; use MySQL, or WORKERS_INLINE=1 and one web worker"
         )
-    problems += [f"{name}: shorter than {SHORTEST_SECRET} bytes" for name in _short_secrets(settings)]
+    problems += [f"{name}: shorter than {SHORTEST_SECRET} bytes" for name in short_secrets(settings)]
     return problems
+
+
+def several_processes(settings: Settings) -> bool:
+    """Whether an SQLite file is meant for more than its one process."""
+    return settings.db_url.startswith("sqlite") and (not settings.workers_inline or _web_workers() > 1)
 
 
 def _web_workers() -> int:
@@ -314,7 +319,8 @@ def _web_workers() -> int:
         raise _refusal(["WEB_CONCURRENCY: is a number"]) from None
 
 
-def _short_secrets(settings: Settings) -> list[str]:
+def short_secrets(settings: Settings) -> list[str]:
+    """The variables that hold a secret too short to be one."""
     values = {
         "SECRET_KEY": _whole(settings.secret_key),
         "SECRET_KEY_PREVIOUS": _whole(settings.secret_key_previous),

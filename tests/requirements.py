@@ -81,6 +81,7 @@ REQUIREMENTS = {
     "cli.webhook": "webhook sign, replay, check VECTORS.json (last line N passed, M failed)",
     "cli.init": "init NAME: a project that passes its tests and runs, from an installed wheel",
     "cli.chat": "chat: a conversation in the terminal, streamed, with cards and history",
+    "cli.doctor": "doctor: what is configured, reachable, unsafe; --json; exit code 1 when something is to mend",
     # design.md, rules
     "rule.1": "approval is a row bound to what runs",
     "rule.2": "tokens are derived, never stored",
@@ -107,6 +108,8 @@ LATER = {
     "eval, EMBEDDED_MODEL": 5,
     "/console, CONSOLE_PASSWORD, init, chat, operators, doctor, OTEL_*": 6,
     "/console, CONSOLE_PASSWORD, operators, doctor, OTEL_*": 6,
+    "/console, CONSOLE_PASSWORD, init, chat, operators, OTEL_*": 6,
+    "/console, CONSOLE_PASSWORD, chat, operators, doctor, OTEL_*": 6,
     "TURN_ENGINE, TEMPORAL_ADDRESS, RETENTION_*": 3,
 }
 """Points of the contract that belong to issues which are still open."""

@@ -25,7 +25,6 @@ AT_ONCE: Final = 16
 """Sessions of one delivery that are written to at the same time."""
 MOST_AUDITED: Final = 100
 """Bad items of one delivery that the audit names one by one."""
-SIGN_THE_URL: Final = frozenset(["twilio", "bird", "messagebird"])
 THE_PROVIDER: Final = "the provider"
 """Whose session the bad items are audited in: with a space in it, so that no user can be called this."""
 
@@ -98,7 +97,7 @@ class ProviderDoor:
     def _received(self, channel: Channel, request: WebhookRequest) -> Delivery:
         if not self._policy.verifies:
             return channel.read(request)
-        if self._policy.base_url is None and channel.name in SIGN_THE_URL:
+        if self._policy.base_url is None and channel.signs_url:
             raise NotReady(f"{channel.name}: it signs our address, and PUBLIC_BASE_URL is not set")
         return channel.receive(request, self._clock.now())
 

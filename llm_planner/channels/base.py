@@ -189,9 +189,11 @@ class Delivery:
 
 
 class Channel(Protocol):
-    """One provider's webhook. `name` is the value of `PROVIDER` and the channel of its sessions."""
+    """One provider's webhook. `name` is the value of `PROVIDER` and the channel of its sessions; `signs_url`
+    says that our public address is part of what is signed."""
 
     name: ClassVar[str]
+    signs_url: ClassVar[bool] = False
 
     def verify(self, request: WebhookRequest, now: datetime) -> None:
         """Return when the raw bytes are authentic; raises BadSignature or NotReady, nothing else."""

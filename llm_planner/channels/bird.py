@@ -18,6 +18,7 @@ class BirdChannel(Channel):
     """`secrets` are signing keys. `account` is used where a payload names no channel."""
 
     name: ClassVar[str] = "bird"
+    signs_url: ClassVar[bool] = True
 
     secrets: tuple[str, ...] = field(repr=False)
     tolerance_s: int = 300

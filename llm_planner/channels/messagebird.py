@@ -35,6 +35,7 @@ class MessageBirdChannel(Channel):
     """`secrets` are signing keys; `tolerance_s` is the leeway on both ends of a token's life."""
 
     name: ClassVar[str] = "messagebird"
+    signs_url: ClassVar[bool] = True
 
     secrets: tuple[str, ...] = field(repr=False)
     tolerance_s: int = 1

@@ -69,6 +69,7 @@ class TwilioChannel(Channel):
     given, items of another one are rejected. The account of a message is the number that was written to."""
 
     name: ClassVar[str] = "twilio"
+    signs_url: ClassVar[bool] = True
 
     secrets: tuple[str, ...] = field(repr=False)
     shared_keys: Mapping[str, str] = field(default_factory=dict, repr=False)

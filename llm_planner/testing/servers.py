@@ -37,15 +37,19 @@ class FakeServer:
     """A server on a free loopback port: `async with FakeOllama(...) as server`. Use one of the two below.
 
     `script` is used up request by request, then `default` answers. `requests` holds what arrived, `url` is
-    what a client is configured with. `latency_s` passes before each answer.
+    what a client is configured with. `latency_s` passes before each answer. `models` are the names that it
+    lists (None: it has no list), to whoever knows `key`.
     """
 
     path: ClassVar[str]
+    listing: ClassVar[str]
     base: ClassVar[str] = ""
 
     def __init__(self, *script: Behaviour, default: Behaviour = PLAIN_REPLY, latency_s: float = 0.0) -> None:
         self.requests: list[Seen] = []
         self.url = ""
+        self.models: Sequence[str] | None = ()
+        self.key: str | None = None
         self._script = list(script)
         self._default = default
         self._latency_s = latency_s
@@ -56,6 +60,7 @@ class FakeServer:
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post(self.base + self.path, self._handle)
+        app.router.add_get(self.base + self.listing, self._list)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=1024).start()
@@ -74,6 +79,10 @@ class FakeServer:
         async with self._arrival:
             await self._arrival.wait_for(lambda: len(self.requests) >= count)
 
+    def listed(self, models: Sequence[str]) -> dict[str, object]:
+        """The JSON of the list of models."""
+        raise NotImplementedError
+
     def plain(self, request: JsonObject, text: str) -> dict[str, object]:
         """The JSON of an answer whose content is `text`."""
         raise NotImplementedError
@@ -85,6 +94,13 @@ class FakeServer:
     def streamed(self, request: JsonObject, pieces: Sequence[str]) -> list[bytes]:
         """The lines of a streamed answer."""
         raise NotImplementedError
+
+    async def _list(self, request: web.Request) -> web.StreamResponse:
+        if self.key is not None and request.headers.get("Authorization") != f"Bearer {self.key}":
+            return web.json_response({"error": "unauthorized"}, status=401)
+        if self.models is None:
+            return web.Response(status=404, text="404 page not found")
+        return web.json_response(self.listed(self.models))
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -154,6 +170,10 @@ class FakeOllama(FakeServer):
     """Ollama's `/api/chat`."""
 
     path = "/api/chat"
+    listing = "/api/tags"
+
+    def listed(self, models: Sequence[str]) -> dict[str, object]:
+        return {"models": [{"name": name, "model": name} for name in models]}
 
     def plain(self, request: JsonObject, text: str) -> dict[str, object]:
         return self._envelope(request, {"role": "assistant", "content": text})
@@ -186,6 +206,10 @@ class FakeOpenAI(FakeServer):
 
     path = "/chat/completions"
     base = "/v1"
+    listing = "/models"
+
+    def listed(self, models: Sequence[str]) -> dict[str, object]:
+        return {"object": "list", "data": [{"id": name, "object": "model"} for name in models]}
 
     def plain(self, request: JsonObject, text: str) -> dict[str, object]:
         return self._envelope(request, {"role": "assistant", "content": text}, "stop")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select, update
 
 from ..states import OutboxState
 from ..tables import outbox
@@ -206,6 +206,17 @@ def page(conn: Connection, state: str | None, after: str | None, limit: int) -> 
     if after is not None:
         query = query.where(_c.id < after)
     return [OutboxRow(*row) for row in conn.execute(query)]
+
+
+def count(conn: Connection, state: str) -> int:
+    return int(conn.execute(select(func.count()).select_from(outbox).where(_c.state == state)).scalar_one())
+
+
+def neglected(conn: Connection, before: datetime) -> bool:
+    """Whether some reply was due before that moment and nobody has taken it up."""
+    due = _c.state.in_([OutboxState.QUEUED, OutboxState.RETRYING])
+    query = select(_c.id).where(due, _c.kind == "reply", _c.due_at < before).limit(1)
+    return conn.execute(query).first() is not None
 
 
 def find(conn: Connection, outbox_id: str) -> OutboxRow | None:
