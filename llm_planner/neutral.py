@@ -3,7 +3,8 @@
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 TOKEN_OPEN: Final = "\x02"  # noqa: S105 - no password
@@ -44,24 +45,76 @@ _CODE: Final = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTVWXYZ")
 _CODE_LENGTH: Final = 8
 _TEXT_WORD = re.compile(r"(?:[^\W_][\u0300-\u036f]*)+")
 
-_TAG = re.compile(
-    r"</?[a-z][a-z0-9-]{0,60}(?=[\s/>])[^<>]{0,2000}>|<!--.{0,2000}?-->", re.IGNORECASE | re.DOTALL
-)
-_TAG_BEGINS = re.compile(r"<(?=[a-z/!?])", re.IGNORECASE)
-_AUTOLINK = re.compile(r"<(https?://[^\s<>]{1,2000})>", re.IGNORECASE)
-_IMAGE = re.compile(r"!+\[([^\[\]\n]{0,300})\]\([^()\n]{0,2000}\)")
-_IMAGE_BEGINS = re.compile(r"!+(?=\[)")
-_LINK = re.compile(r"\[([^\[\]\n]{0,300})\]\(\s{0,9}<?([^()\s<>]{0,2000})[^()\n]{0,300}\)")
 _TAIL = r"[^\s<>\"'()\[\]]*"
-_ADDRESS = re.compile(
+_ADDRESS = (
     # any scheme with slashes; some without; `//host`; `www.`; a bare host with a path, a query or a port
     rf"\b[a-z][a-z0-9+.\-]{{1,30}}:[/\\]+{_TAIL}"
     rf"|\b(?:https?|ftp|javascript|vbscript|data|file|blob):(?=\S){_TAIL}"
     rf"|(?<![\w:/\\.])[/\\]{{2,}}(?=[^\s/\\]){_TAIL}"
-    rf"|(?<![@\w.\-/])(?:www[.。．｡]|(?:[^\W_](?:[\w\-]{{0,61}}[^\W_])?[.。．｡]){{1,8}}[^\W\d_]{{2,24}}(?=[/?\#]\S|:\d)){_TAIL}",
-    re.IGNORECASE,
+    rf"|(?<![@\w.\-/])(?:www[.。．｡]|(?:[^\W_](?:[\w\-]{{0,61}}[^\W_])?[.。．｡]){{1,8}}[^\W\d_]{{2,24}}(?=[/?\#]\S|:\d)){_TAIL}"
 )
 _URL = re.compile(r"https?://([a-z0-9.\-]+)(?::\d{1,5})?(?:[/?#].*)?", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One pass over foreign text: each match of `whole` becomes what `put` makes of it and of the allowed hosts.
+
+    `begun` matches every text that more text could make a match of, from its first character to its end: so
+    much has to be held back of a text that is still arriving (`softening`). No match of `whole` gets longer
+    by more text, unless `begun` matches it too.
+    """
+
+    whole: re.Pattern[str]
+    begun: re.Pattern[str]
+    put: Callable[[re.Match[str], frozenset[str]], str]
+
+
+def _sweep(whole: str, begun: str, put: Callable[[re.Match[str], frozenset[str]], str]) -> Sweep:
+    flags = re.IGNORECASE | re.DOTALL
+    return Sweep(re.compile(whole, flags), re.compile(rf"(?:{begun})\Z", flags), put)
+
+
+def _first(found: re.Match[str], hosts: frozenset[str]) -> str:
+    return found.group(1)
+
+
+def _nothing(found: re.Match[str], hosts: frozenset[str]) -> str:
+    return ""
+
+
+def _link(found: re.Match[str], hosts: frozenset[str]) -> str:
+    return found.group() if _ours(found.group(2), hosts) else found.group(1)
+
+
+def _address(found: re.Match[str], hosts: frozenset[str]) -> str:
+    return found.group() if _ours(found.group(), hosts) else "[…]"
+
+
+_IMAGE_BEGINS = _sweep(r"(?<!!)!+(?=\[)", r"(?<!!)!+", _nothing)
+SWEEPS: Final = (
+    _sweep(r"<(https?://[^\s<>]{1,2000})>", r"<[^\s<>]{0,2010}", _first),
+    _sweep(
+        r"</?[a-z][a-z0-9-]{0,60}(?=[\s/>])[^<>]{0,2000}>|<!--.{0,2000}?-->",
+        r"<(?:[a-z/][^<>]{0,2070})?|<!-?|<!--(?:(?!-->).){0,2002}",
+        _nothing,
+    ),
+    _sweep(
+        r"(?<!!)!+\[([^\[\]\n]{0,300})\]\([^()\n]{0,2000}\)",
+        r"(?<!!)!+(?:\[[^\[\]\n]{0,300}(?:\](?:\([^()\n]{0,2000})?)?)?",
+        _first,
+    ),
+    _IMAGE_BEGINS,
+    _sweep(
+        r"\[([^\[\]\n]{0,300})\]\(\s{0,9}<?([^()\s<>]{0,2000})[^()\n]{0,300}\)",
+        r"\[[^\[\]\n]{0,300}(?:\](?:\(\s{0,9}<?[^()\s<>]{0,2000}[^()\n]{0,300})?)?",
+        _link,
+    ),
+    _sweep(_ADDRESS, r"\S+", _address),
+    _IMAGE_BEGINS,
+    _sweep(r"<(?=[a-z/!?])", r"<", lambda found, hosts: "‹"),
+)
+"""In this order. Each goes over what the one before it left."""
 
 
 def hidden(char: str) -> bool:
@@ -165,14 +218,20 @@ def plain(text: str) -> str:
 def foreign(text: str, hosts: frozenset[str]) -> str:
     """What a model or a tool wrote, fit for a reply: no hidden characters, no card of ours, no verb with a
     token, no markup tag, no remote image, and no link to a host outside `hosts`."""
+    text = shown(text)
+    for sweep in SWEEPS:
+        text = swept(sweep, text, hosts)
+    return without_verbs(text)[0].strip()
+
+
+def shown(text: str) -> str:
+    """Foreign text in one form of writing, without hidden characters and without the sign of our cards."""
     text = unicodedata.normalize("NFC", text).replace(CARD_MARK, "")
-    text = "".join(char for char in text if char in "\n\t" or not hidden(char))
-    text = _TAG.sub("", _AUTOLINK.sub(r"\1", text))
-    text = _IMAGE_BEGINS.sub("", _IMAGE.sub(r"\1", text))
-    text = _LINK.sub(lambda found: found.group() if _ours(found.group(2), hosts) else found.group(1), text)
-    text = _ADDRESS.sub(lambda found: found.group() if _ours(found.group(), hosts) else "[…]", text)
-    text = _TAG_BEGINS.sub("‹", _IMAGE_BEGINS.sub("", text))
-    return _without_verbs(text).strip()
+    return "".join(char for char in text if char in "\n\t" or not hidden(char))
+
+
+def swept(sweep: Sweep, text: str, hosts: frozenset[str]) -> str:
+    return sweep.whole.sub(lambda found: sweep.put(found, hosts), text)
 
 
 def _ours(address: str, hosts: frozenset[str]) -> bool:
@@ -180,27 +239,38 @@ def _ours(address: str, hosts: frozenset[str]) -> bool:
     return found is not None and found.group(1).lower() in hosts
 
 
-def _without_verbs(text: str) -> str:
-    """The text with `[…]` for whatever could be a token behind a verb of ours."""
+def without_verbs(text: str, *, more: bool = False) -> tuple[str, str]:
+    """The text with `[…]` for whatever could be a token behind a verb of ours, and the rest: if there is `more`
+    text to come, what it still has to be read together with."""
     words = list(_TEXT_WORD.finditer(text))
     out, done = [], 0
     for place, word in enumerate(words):
+        if more and word.end() == len(text):
+            return "".join([*out, text[done : word.start()]]), text[word.start() :]  # it may go on
         if word.start() < done or bare_word(word.group()) not in VERBS:
             continue
-        end = _code_end(words[place + 1 : place + 1 + _CODE_LENGTH])
+        end = _code_end(words[place + 1 : place + 1 + _CODE_LENGTH], len(text) if more else None)
+        if end == _OPEN:
+            return "".join([*out, text[done : word.start()]]), text[word.start() :]
         if end is not None:
             out += [text[done : word.end()], " […]"]
             done = end
-    return "".join([*out, text[done:]])
+    return "".join([*out, text[done:]]), ""
 
 
-def _code_end(words: list[re.Match[str]]) -> int | None:
-    """Where a token ends that these words spell, with whatever stands between them."""
+_OPEN: Final = -1
+
+
+def _code_end(words: list[re.Match[str]], cut: int | None) -> int | None:
+    """Where a token ends that these words spell, with whatever stands between them; _OPEN if words that are
+    not there yet decide that, the text being cut off at `cut`."""
     code = ""
     for word in words:
+        if word.end() == cut:
+            return _OPEN
         code += unicodedata.normalize("NFKC", word.group())
         if len(code) >= _CODE_LENGTH:
             looks = any(char.isdigit() for char in code) or code.isupper()
             fits = len(code) == _CODE_LENGTH and _CODE.issuperset(code.upper())
             return word.end() if looks and fits else None
-    return None
+    return _OPEN if cut is not None and len(words) < _CODE_LENGTH else None
