@@ -243,7 +243,7 @@ def without_verbs(text: str, *, more: bool = False) -> tuple[str, str]:
     """The text with `[…]` for whatever could be a token behind a verb of ours, and the rest: if there is `more`
     text to come, what it still has to be read together with."""
     words = list(_TEXT_WORD.finditer(text))
-    out, done = [], 0
+    out, done = list[str](), 0
     for place, word in enumerate(words):
         if more and word.end() == len(text):
             return "".join([*out, text[done : word.start()]]), text[word.start() :]  # it may go on

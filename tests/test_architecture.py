@@ -24,6 +24,7 @@ GROUND = [
     "ids",
     "keys",
     "neutral",
+    "softening",
     "version",
     "logs",
 ]

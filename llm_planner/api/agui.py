@@ -104,7 +104,11 @@ class Telling:
         content = result if status == "ok" else {"status": status, "error": error}
         call = self._begun[step]
         yield self._event(
-            "TOOL_CALL_RESULT", messageId=f"{call}:result", toolCallId=call, content=_json(content)
+            "TOOL_CALL_RESULT",
+            messageId=f"{call}:result",
+            toolCallId=call,
+            content=_json(content),
+            metadata={"status": status},
         )
 
     def _settled(self, step: StepView, asked: ConfirmationView | None) -> Iterator[Event]:

@@ -19,7 +19,7 @@ from .auth import trusted_loopback
 from .views import letter_json
 
 PAGE = Path(__file__).parent / "page"
-FILES = {"page.css": "text/css", "page.js": "text/javascript", "words.js": "text/javascript"}
+FILES = {"page.css": "text/css", **dict.fromkeys(["page.js", "stream.js", "words.js"], "text/javascript")}
 OVERDUE = timedelta(seconds=60)
 """A turn that nobody has taken up for so long means that no worker runs."""
 _POLICY = (

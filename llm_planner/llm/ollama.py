@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from ..errors import ModelBadAnswer
 from .adapting import AdaptingHttp
 from .base import PLAN_FUNCTION, ChatReply, ChatRequest, OutputMode, plan_function
+from .counting import BYTES_PER_TOKEN
 from .http import ModelHttp, Post
 from .wire import (
     Answer,
@@ -24,7 +25,6 @@ from .wire import (
 
 _SMALLEST_CONTEXT = 8192
 _LARGEST_CONTEXT = 32768
-_BYTES_PER_TOKEN = 3
 _ANSWER_TOKENS = 1024
 
 
@@ -116,7 +116,7 @@ class OllamaModel:
     def _context(self, request: ChatRequest) -> int:
         """The context to ask for. A change reloads the model, so it only grows, by doubling."""
         prompt = sum(len(m.content.encode("utf-8", "replace")) for m in request.messages)
-        needed = prompt // _BYTES_PER_TOKEN + (request.max_tokens or _ANSWER_TOKENS)
+        needed = prompt // BYTES_PER_TOKEN + (request.max_tokens or _ANSWER_TOKENS)
         while self._num_ctx < min(needed, _LARGEST_CONTEXT):
             self._num_ctx *= 2
         return self._num_ctx

@@ -1,18 +1,21 @@
 """The answerer: results become the text for the user; what is not ours is made harmless first."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from zoneinfo import ZoneInfo
 
-from ..errors import ModelError
+from ..errors import ModelBadAnswer, ModelError
 from ..i18n import language, text
 from ..messages import Json
 from ..neutral import foreign, plain
+from ..softening import Softening
 from ..storage.repositories.confirmations import ConfirmationRow
 from ..tools import ToolRegistry
 from .cards import card
 from .guard import Guard
 from .models import Models
+from .progress import Progress, Said, Silent, Unsaid
 from .record import Answer, StepResult, TurnRecord
 
 LANGUAGE_NAMES = {"es": "Spanish (voseo)", "en": "English", "pt": "Portuguese"}
@@ -69,12 +72,31 @@ class Answerer:
         """A model's own words about the results; without them the tidy default does."""
         slots = {"language": LANGUAGE_NAMES[language(record.locale)]}
         shown = [{"tool": s.tool, "status": s.status, "result": s.result, "error": s.error} for s in steps]
+        # What is told must be how the reply begins.
+        progress = record.progress if not record.said else Silent()
         try:
-            answer = await models.write(record, slots, record.message.text, shown)
+            async with aclosing(models.write(record, slots, shown, in_pieces=progress.wanted)) as pieces:
+                if written := await self._softened(pieces, progress):
+                    return written
+            raise ModelBadAnswer("nothing of the answer can be shown")
         except ModelError as error:
             record.note("answer_failed", reason=error.code)
+            progress.tell(Unsaid())
             return None
-        return foreign(answer[:LONGEST], self._registry.hosts)
+
+    async def _softened(self, pieces: AsyncIterator[str], progress: Progress) -> str:
+        """The model's words made harmless; each is told as soon as nothing can change it."""
+        soft, said, left = Softening(self._registry.hosts), list[str](), LONGEST
+        async for piece in pieces:
+            said.append(soft.add(piece[:left]))
+            if said[-1]:
+                progress.tell(Said(said[-1]))
+            left -= len(piece)
+            if left <= 0:
+                break
+        if rest := soft.end():
+            progress.tell(Said(rest))
+        return "".join([*said, rest])
 
     def _line(self, record: TurnRecord, step: StepResult) -> str:
         spec = self._registry.get(step.tool)

@@ -1,7 +1,9 @@
 """Calls to the language model: within the budget (rule 16), redacted, recorded one by one."""
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
@@ -9,6 +11,7 @@ from sqlalchemy import Connection
 from ..errors import ModelError
 from ..ids import new_id
 from ..llm.base import ChatMessage, ChatModel, ChatReply, ChatRequest
+from ..llm.counting import estimated_prompt, estimated_tokens
 from ..messages import Json
 from ..prompts import Prompt
 from ..storage.database import Database, now
@@ -72,21 +75,59 @@ class Models:
         except ModelError as error:
             self._record(record, purpose, prompt, error.code, None)
             raise
-        self._record(record, purpose, prompt, "ok", reply)
-        if any(most for _, most in self._limits(record).values()):
-            used = (reply.input_tokens or 0) + (reply.output_tokens or 0)
-            await self._database.run(lambda conn: self._spent(conn, record, used))
+        await self._book(record, purpose, prompt, request, reply)
         return reply
 
+    async def stream(
+        self, record: TurnRecord, purpose: str, prompt: Prompt, request: ChatRequest
+    ) -> AsyncGenerator[str, None]:
+        """The same in pieces; errors after the first one are raised in the middle. Closed early, it costs what
+        came. Servers give no count with a stream: it is estimated."""
+        await self._database.run(lambda conn: self._reserve(conn, record))
+        record.held.check()
+        started, pieces, outcome = time.monotonic(), list[str](), "ok"
+        arriving = self._model.stream(request)
+        try:
+            async for piece in arriving:
+                pieces.append(piece)
+                yield piece
+        except ModelError as error:
+            outcome = error.code
+            raise
+        finally:
+            if isinstance(arriving, AsyncGenerator):
+                await arriving.aclose()
+            ms = round((time.monotonic() - started) * 1000)
+            counts = estimated_prompt(request), estimated_tokens("".join(pieces))
+            reply = ChatReply("", self._model.name, *counts, ms, None, 1)
+            await self._book(record, purpose, prompt, request, reply, outcome)
+
     async def write(
-        self, record: TurnRecord, slots: Mapping[str, str], question: str, results: Sequence[Json]
-    ) -> str:
-        """The answerer's call: results in, prose out."""
+        self, record: TurnRecord, slots: Mapping[str, str], results: Sequence[Json], *, in_pieces: bool
+    ) -> AsyncGenerator[str, None]:
+        """The answerer's call: the message and the results in, prose out. Raises ModelError."""
         system = self._prompt.render(**slots)
-        user = f"<data>\n{self.data(question)}\n</data>\n<data>\n{self.data(results)}\n</data>"
-        messages = (ChatMessage("system", system), ChatMessage("user", user))
-        reply = await self.call(record, "answer", self._prompt, ChatRequest(messages, mode="text"))
-        return reply.text
+        question = self.data(record.message.text)
+        user = f"<data>\n{question}\n</data>\n<data>\n{self.data(results)}\n</data>"
+        request = ChatRequest((ChatMessage("system", system), ChatMessage("user", user)), mode="text")
+        if not in_pieces:
+            yield (await self.call(record, "answer", self._prompt, request)).text
+            return
+        async with aclosing(self.stream(record, "answer", self._prompt, request)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _book(
+        self, record: TurnRecord, purpose: str, prompt: Prompt, request: ChatRequest, reply: ChatReply,
+        outcome: str = "ok",
+    ) -> None:  # fmt: skip
+        """Write down what a call cost."""
+        self._record(record, purpose, prompt, outcome, reply)
+        if any(most for _, most in self._limits(record).values()):
+            came, went = reply.input_tokens, reply.output_tokens
+            used = estimated_prompt(request) if came is None else came
+            used += estimated_tokens(reply.text) if went is None else went
+            await self._database.run(lambda conn: self._spent(conn, record, used))
 
     def _limits(self, record: TurnRecord) -> dict[str, tuple[int, int]]:
         session = record.session

@@ -28,13 +28,25 @@ TOKEN = "K7QF2M9X"
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One answer of `/agent`. `text` goes out as it is; `held` keeps it back until it is set; `cut` hangs up
-    before its end."""
+    before its end. `events` are streamed in its place, each event of the loop among them when it is set."""
 
     text: str
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     held: asyncio.Event | None = None
     cut: bool = False
+    events: Sequence[Mapping[str, Any] | asyncio.Event] = ()
+
+
+def stream(*events: Mapping[str, Any] | asyncio.Event) -> Answer:
+    """An answer in AG-UI events, behind the one that opens the run."""
+    return Answer("", events=[{"type": "RUN_STARTED", "threadId": SESSION, "runId": "t1"}, *events])
+
+
+def finished(answer: "Answer") -> dict[str, Any]:
+    """The event that ends a run with this turn."""
+    result = json.loads(answer.text)
+    return {"type": "RUN_FINISHED", "threadId": SESSION, "runId": "t1", "result": result}
 
 
 def turn(
@@ -146,11 +158,10 @@ class ScriptedBackend:
         return web.FileResponse(PAGE / "page.html", headers=headers)
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
-        kind = {"page.css": "text/css", "page.js": "text/javascript", "words.js": "text/javascript"}[
-            request.match_info["name"]
-        ]
+        name = request.match_info["name"]
+        kind = "text/css" if name.endswith(".css") else "text/javascript"
         headers = {"Content-Type": kind, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-        return web.FileResponse(PAGE / request.match_info["name"], headers=headers)
+        return web.FileResponse(PAGE / name, headers=headers)
 
     async def _mail(self, request: web.Request) -> web.StreamResponse:
         if self.mail is None:
@@ -165,10 +176,23 @@ class ScriptedBackend:
         )
         if answer.held is not None:
             await answer.held.wait()
+        if answer.events:
+            return await self._stream(request, answer)
         if answer.cut:
             return await self._half(request, answer)
         headers = {"Content-Type": "application/json", **answer.headers}
         return web.Response(body=answer.text.encode(), status=answer.status, headers=headers)
+
+    async def _stream(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+        assert "text/event-stream" in request.headers["accept"]
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for event in answer.events:
+            if isinstance(event, asyncio.Event):
+                await event.wait()
+            else:
+                await response.write(f": \n\ndata: {json.dumps(event)}\n\n".encode())
+        return response
 
     async def _half(self, request: web.Request, answer: Answer) -> web.StreamResponse:
         """The head of an answer and less than its body; after that the browser can't ask again by itself."""

@@ -6,7 +6,7 @@ const LONGEST = 8000; // characters, as the server counts them
 const COUNT_FROM = 7000;
 const TRIES = 5;
 const LONGEST_PAUSE_S = 30;
-const LONGEST_WAIT_MS = 150_000; // the server itself waits 120 s for a turn
+const LONGEST_WAIT_MS = 630_000; // the server itself tells a turn for 600 s
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 const $ = (id) => document.getElementById(id);
@@ -153,18 +153,25 @@ async function problemOf(response) {
   }
 }
 
-/** The turn of this request. The same request is asked again while the server says when to come back. */
-async function ask(request, stop) {
+/** The turn of this request, shown while it runs. The same request is asked again while the server says when to
+    come back, and where a stream broke off: the turn goes on without anybody listening. */
+async function ask(request, stop, live) {
   for (let tried = 1; ; tried += 1) {
     const response = await fetch("agent", {
       method: "POST",
-      headers: { "content-type": "application/json" },
+      headers: { "content-type": "application/json", accept: "text/event-stream" },
       body: JSON.stringify(request),
       signal: AbortSignal.any([stop, AbortSignal.timeout(LONGEST_WAIT_MS)]),
     });
-    if (response.ok) return { ...parsed(await response.text()), ahead: clockAhead(response) };
-    const pause = Number(response.headers.get("retry-after") ?? NaN);
-    if (response.status !== 503 || !(pause >= 0) || tried === TRIES) throw await problemOf(response);
+    let pause = Number(response.headers.get("retry-after") ?? NaN);
+    try {
+      if (response.ok) return { ...(await readTurn(response, { parse: parsed, onEvent: live() })), ahead: clockAhead(response) };
+      if (response.status !== 503 || !(pause >= 0) || tried === TRIES) throw await problemOf(response);
+    } catch (error) {
+      if (stop.aborted || !(error instanceof RunError)) throw error;
+      if (tried === TRIES) throw error.code ? new Problem(error.message, error.code) : error;
+      pause = 1;
+    }
     wait("again");
     await new Promise((resolve) => setTimeout(resolve, Math.min(pause, LONGEST_PAUSE_S) * 1000));
   }
@@ -191,18 +198,26 @@ function send(text, to = session) {
   deliver(request, mine);
 }
 
+/** A message whose turn this page was left without: the server knows it by its id, and runs it once. */
+function resume() {
+  const request = JSON.parse(remembered(sessionStorage, "unanswered") ?? "null");
+  if (request !== null) deliver(request, addMessage("mine", "you", make("p", "said", shown(request.message))));
+}
+
 /** Deliver one request, the first time or again, and show its turn or what went wrong. */
 async function deliver(request, mine) {
   const stop = (turn = new AbortController());
   mine.querySelector(".trouble")?.remove();
   wait("thinking");
+  remember(sessionStorage, "unanswered", JSON.stringify(request));
   refreshControls();
-  const show = await ask(request, stop.signal).then(
+  const show = await ask(request, stop.signal, () => showLive(stop.signal)).then(
     (answer) => () => showTurn(answer),
     (error) => () => showTrouble(error, request, mine),
   );
   if (stop.signal.aborted) return; // another conversation has begun
   turn = null;
+  endLive();
   wait(null);
   show();
   refreshControls();
@@ -233,7 +248,38 @@ function scrollToEnd() {
   $("log").scrollTop = $("log").scrollHeight;
 }
 
+/** Shows a run while it goes on, in a place of its own that the turn takes at its end; gets its events. */
+function showLive(stop) {
+  const run = new RunSoFar();
+  endLive();
+  return (event) => {
+    if (stop.aborted) return;
+    if (event.type === "RUN_STARTED" && session === null) keepSession(event.threadId);
+    run.take(event);
+    const stage = { plan: "thinking", act: "acting", answer: "answering" }[run.stage];
+    if (stage) wait(stage);
+    if (run.calls.size || run.text) drawLive(run);
+  };
+}
+
+function drawLive(run) {
+  const article = $("live") ?? addMessage("theirs", "assistant", make("ul", "steps"), make("p", "said"));
+  article.id = "live";
+  article.ariaHidden = "true"; // the whole turn is read out when it is there
+  const rows = Array.from(run.calls.values(), ({ tool, status }) =>
+    make("li", "", make("code", "", tool), statusOf(status ?? "running")),
+  );
+  article.querySelector(".steps").replaceChildren(...rows);
+  article.querySelector(".said").textContent = shown(run.text);
+  if (atEnd) scrollToEnd();
+}
+
+function endLive() {
+  $("live")?.remove();
+}
+
 function showTurn(answer) {
+  remember(sessionStorage, "unanswered", null);
   if (session === null) keepSession(answer.session_id);
   const asked = answer.confirmations.filter((confirmation) => confirmation.token !== null);
   const inWords = new Map();
@@ -324,8 +370,7 @@ function closeAt(moment, token, close) {
 
 function stepsOf(steps) {
   const rows = steps.map(({ tool, status, ms, error }) => {
-    const known = status in TEXTS ? spoken("span", `status ${status}`, status) : make("span", "status", status);
-    const row = make("li", "", make("code", "", tool), known, make("span", "ms", `${ms} ms`));
+    const row = make("li", "", make("code", "", tool), statusOf(status), make("span", "ms", `${ms} ms`));
     if (error) row.append(make("p", "why", shown(error)));
     return row;
   });
@@ -333,7 +378,12 @@ function stepsOf(steps) {
   return make("details", "steps", summary, make("ul", "", ...rows));
 }
 
+function statusOf(status) {
+  return status in TEXTS ? spoken("span", `status ${status}`, status) : make("span", "status", status);
+}
+
 function showTrouble(error, request, mine) {
+  if (error instanceof Problem) remember(sessionStorage, "unanswered", null);
   if (error.code === "session_not_found") {
     if (session === request.session_id) keepSession(null);
     delete request.session_id;
@@ -353,6 +403,7 @@ function startFresh() {
   turn?.abort();
   turn = null;
   keepSession(null);
+  remember(sessionStorage, "unanswered", null);
   cards.clear();
   for (const article of $("log").querySelectorAll("article")) article.remove();
   $("welcome").hidden = false;
@@ -453,4 +504,5 @@ new ResizeObserver(() => {
 if (session !== null) $("welcome").append(spoken("p", "continued", "continued"));
 speak();
 refreshMail();
+resume();
 $("message").focus();
