@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -67,6 +68,7 @@ class Ingredients:
     clock: Clock
     model: ChatModel | None = None
     lease_s: float = LEASE_S
+    sweep_s: float = SWEEP_S
     planner: Planner | None = None
     apis: Mapping[str, str] = field(default_factory=dict)
     database: Database | None = None
@@ -127,7 +129,7 @@ def assemble(made_of: Ingredients) -> Parts:
     senders = senders_of(settings, outlet, Pace(made_of.clock), made_of.apis)
     replies = ReplyCourier(database, senders, gate.tokens)
     deliveries = Deliveries(database, {**_couriers(settings), REPLY: replies})
-    engine = EmbeddedEngine(made_of.clock, SWEEP_S, made_of.lease_s / 3)
+    engine = _engine(made_of, keys)
     worker = Worker(engine, inbox, orchestrator, lanes, deliveries, Timers(database, audit))
     return Parts(
         settings, registry, keys, database, audit, guard, inbox, planner, views, worker, engine, model,
@@ -207,6 +209,20 @@ def _openai(settings: Settings) -> ChatModel:
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
     url = settings.openai_base_url or OPENAI
     return OpenAIModel(ModelHttp(), url, settings.openai_model, api_key=key, timeout_s=settings.llm_timeout_s)
+
+
+def _engine(made_of: Ingredients, keys: Keyring) -> TurnEngine:
+    """What TURN_ENGINE names; Temporal's package is looked for only then."""
+    settings = made_of.settings
+    if settings.turn_engine == "embedded":
+        return EmbeddedEngine(made_of.clock, made_of.sweep_s, made_of.lease_s / 3)
+    if find_spec("temporalio") is None:
+        raise StartError(
+            "TURN_ENGINE: temporal needs the extra [temporal], which is not installed: pip install temporalio"
+        )
+    from .temporal.engine import TemporalEngine, place
+
+    return TemporalEngine(place(settings.temporal_address or "", keys), made_of.sweep_s, made_of.lease_s)
 
 
 def _models(made_of: Ingredients, database: Database, model: ChatModel, tokens: Tokens) -> Models:

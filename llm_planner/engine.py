@@ -69,6 +69,51 @@ class TurnEngine(Protocol):
         """Take nothing new, and let what runs finish for so long."""
 
 
+class Chores:
+    """The tasks of an engine's process: loops, and work that is finished before the process ends."""
+
+    def __init__(self) -> None:
+        self._loops: list[asyncio.Task[None]] = []
+        self._work: set[asyncio.Task[Any]] = set()
+
+    def every(self, pause_s: float, work: Callable[[], Awaitable[None]]) -> None:
+        """Do this again and again; whatever goes wrong is logged and does not end the loop."""
+        self._loops.append(asyncio.create_task(_every(pause_s, work)))
+
+    def begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+        return task
+
+    async def end(self, timeout_s: float) -> None:
+        """Let what was begun finish for so long; then cancel what is left, and the loops."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while self._work and loop.time() < deadline:
+            await asyncio.wait(self._work, timeout=deadline - loop.time())
+        left = [*self._loops, *self._work]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+async def _every(pause_s: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        (fault,) = await asyncio.gather(work(), return_exceptions=True)
+        if fault is not None:
+            complain(fault)
+        await asyncio.sleep(pause_s)
+
+
+def complain(fault: BaseException) -> None:
+    """Log what went wrong where nobody waits for an answer."""
+    if isinstance(fault, PlannerError | OSError):
+        logger.warning("%s: %s", type(fault).__name__, fault)
+    else:
+        logger.error("%s", type(fault).__name__, exc_info=fault)
+
+
 class EmbeddedEngine:
     """Runs turns as tasks of this process; a sweep heals whatever a crash left between commit and notify."""
 
@@ -80,21 +125,20 @@ class EmbeddedEngine:
         self._renew_s = renew_s
         self._places = asyncio.Semaphore(AT_ONCE)
         self._lanes: dict[str, asyncio.Task[None]] = {}
-        self._rounds: set[asyncio.Task[Any]] = set()
+        self._chores = Chores()
         self._timers: dict[str, tuple[datetime, asyncio.TimerHandle]] = {}
         self._again: set[str] = set()
         self._claims: dict[str, Claimed] = {}
-        self._loops: list[asyncio.Task[None]] = []
         self._draining = False
         self._handlers: Handlers | None = None
 
     async def start(self, handlers: Handlers, *, background: bool) -> None:
         self._handlers = handlers
-        self._loops.append(asyncio.create_task(_every(self._renew_s, handlers.renew)))
-        self._loops.append(asyncio.create_task(_every(BREATH_S, self._deliver_posted)))
+        self._chores.every(self._renew_s, handlers.renew)
+        self._chores.every(BREATH_S, self._deliver_posted)
         if background:
-            self._loops.append(asyncio.create_task(_every(self._sweep_s, self._sweep)))
-            self._loops.append(asyncio.create_task(_every(self._sweep_s, self._deliver)))
+            self._chores.every(self._sweep_s, self._sweep)
+            self._chores.every(self._sweep_s, self._deliver)
 
     def notify(self, session_id: str, claimed: Claimed | None = None) -> None:
         if self._handlers is None or self._draining:
@@ -105,8 +149,7 @@ class EmbeddedEngine:
                 self._claims[session_id] = claimed
             self._again.add(session_id)
             return
-        task = asyncio.create_task(self._lane(self._handlers, session_id, claimed))
-        self._lanes[session_id] = task
+        self._lanes[session_id] = self._chores.begin(self._lane(self._handlers, session_id, claimed))
 
     async def _lane(self, handlers: Handlers, session_id: str, claimed: Claimed | None) -> None:
         """One session's turns, one after the other, until none is left."""
@@ -136,14 +179,14 @@ class EmbeddedEngine:
 
     def _ring(self, session_id: str) -> None:
         del self._timers[session_id]
-        self._at_work(self._fire_timer(session_id))
+        self._chores.begin(self._fire_timer(session_id))
 
     async def _fire_timer(self, session_id: str) -> None:
         if self._handlers is not None:
             handlers = self._handlers
             (due,) = await asyncio.gather(handlers.fire_timer(session_id), return_exceptions=True)
             if isinstance(due, BaseException):
-                _complain(due)  # the sweep comes by
+                complain(due)  # the sweep comes by
             elif due is not None:
                 self.arm_timer(session_id, due)
 
@@ -158,14 +201,7 @@ class EmbeddedEngine:
         """Beside the sweep, which a slow mail server must not hold up."""
         more = 1
         while self._handlers is not None and not self._draining and more:
-            more = await asyncio.shield(self._at_work(self._handlers.deliver()))
-
-    def _at_work(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Begin what is finished before the process ends."""
-        task = asyncio.create_task(work)
-        self._rounds.add(task)
-        task.add_done_callback(self._rounds.discard)
-        return task
+            more = await asyncio.shield(self._chores.begin(self._handlers.deliver()))
 
     async def _deliver_posted(self) -> None:
         """What was closed in this process leaves at once, whoever sweeps."""
@@ -177,32 +213,7 @@ class EmbeddedEngine:
         self._draining = True
         for _, ringing in self._timers.values():
             ringing.cancel()
-        if at_work := [*self._lanes.values(), *self._rounds]:
-            await asyncio.wait(at_work, timeout=timeout_s)
-        left = [*self._loops, *self._lanes.values(), *self._rounds]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-
-    @property
-    def at_work(self) -> int:
-        return len(self._lanes)
-
-
-async def _every(pause_s: float, work: Callable[[], Awaitable[None]]) -> None:
-    """Run `work` again and again; whatever goes wrong is logged and does not end the loop."""
-    while True:
-        (fault,) = await asyncio.gather(work(), return_exceptions=True)
-        if fault is not None:
-            _complain(fault)
-        await asyncio.sleep(pause_s)
-
-
-def _complain(fault: BaseException) -> None:
-    if isinstance(fault, PlannerError | OSError):
-        logger.warning("%s: %s", type(fault).__name__, fault)
-    else:
-        logger.error("%s", type(fault).__name__, exc_info=fault)
+        await self._chores.end(timeout_s)
 
 
 class ProcessLock:

@@ -1,6 +1,7 @@
 """The settings: environment and `.env`, checked once at the start; a wrong value names its variable."""
 
 import os
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ SHORTEST_SECRET = 16
 """Bytes. A shorter secret in production stops the start."""
 
 LONGEST_NAME = 64
+HOST_AND_PORT = re.compile(r"([^\s/:@\[\]]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 DRIVERS = frozenset(
     [
         "sqlite",
@@ -93,6 +95,8 @@ class Settings(PlanSettings, ProviderSettings):
     smtp_url: SecretStr | None = None
     mail_from: str = "llm-planner@localhost"
     workers_inline: bool = True
+    turn_engine: Literal["embedded", "temporal"] = "embedded"
+    temporal_address: str | None = None
 
     @field_validator("allowed_hosts", "tool_modules", mode="before")
     @classmethod
@@ -243,6 +247,8 @@ def _odd_places(settings: Settings) -> list[str]:
         problems.append("DB_URL: is sqlite:///file, mysql://user:password@host/name or mariadb://…")
     elif url.get_backend_name() == "sqlite" and (settings.db_host or settings.db_password):
         problems.append("DB_HOST, DB_PASSWORD: belong to a server, and DB_URL is an SQLite file")
+    if settings.turn_engine == "temporal" and not HOST_AND_PORT.fullmatch(settings.temporal_address or ""):
+        problems.append("TEMPORAL_ADDRESS: TURN_ENGINE=temporal needs host:port, such as localhost:7233")
     if settings.public_base_url is not None and not _is_address(settings.public_base_url):
         problems.append("PUBLIC_BASE_URL: is an address such as https://chat.example.com")
     try:

@@ -95,11 +95,16 @@ def db_url(
     server_databases: Callable[[str], str],
 ) -> str:
     """The URL of a migrated, empty database."""
-    if request.param == "sqlite":
-        path = tmp_path / "test.db"
-        shutil.copy(sqlite_template, path)
+    return empty_database(request.param, tmp_path, sqlite_template, server_databases)
+
+
+def empty_database(where: str, folder: Path, template: Path, databases: Callable[[str], str]) -> str:
+    """The same of `sqlite`, or of a server's URL."""
+    if where == "sqlite":
+        path = folder / "test.db"
+        shutil.copy(template, path)
         return f"sqlite:///{path}"
-    url = server_databases(request.param)
+    url = databases(where)
     asyncio.run(_empty(url))
     return url
 

@@ -72,6 +72,7 @@ REQUIREMENTS = {
     "settings.provider": "LLM_PROVIDER=auto picks by what is set; never a silent fallback",
     "settings.providers": "PROVIDER, its secret or PROVIDER_HMAC_SECRET, and each provider's own variables",
     "settings.production": "production refuses open web auth, missing or short secrets, SQLite with several processes",
+    "settings.engine": "TURN_ENGINE embedded or temporal; TEMPORAL_ADDRESS",
     "settings.db-url": "DB_URL takes sqlite, mysql, mysql+pymysql and mariadb URLs",
     # 6. Tables
     "tables.names": "the tables of the contract exist on every server",
@@ -110,6 +111,6 @@ LATER = {
     "/console, CONSOLE_PASSWORD, operators, doctor, OTEL_*": 6,
     "/console, CONSOLE_PASSWORD, init, chat, operators, OTEL_*": 6,
     "/console, CONSOLE_PASSWORD, chat, operators, doctor, OTEL_*": 6,
-    "TURN_ENGINE, TEMPORAL_ADDRESS, RETENTION_*": 3,
+    "RETENTION_*": 3,
 }
 """Points of the contract that belong to issues which are still open."""

@@ -34,7 +34,7 @@ LAYERS = [
     ["application"],
     ["assembly", "providers"],
     ["api", "worker", "mail", "delivery"],
-    ["engine"],
+    ["engine", "temporal"],
     ["turn"],
     ["context", "tools"],
     ["embedded", "llm", "channels", "prompts", "egress"],

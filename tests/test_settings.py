@@ -73,6 +73,7 @@ WRONG = [
     ("MAX_PLAN_ROUNDS", "99"),
     ("HISTORY_MESSAGES", "-1"),
     ("CONFIRM_TTL_SEC", "0"),
+    ("TURN_ENGINE", "celery"),
     ("TOOL_TIMEOUT_S", "-1"),
     ("BUDGET_STEPS", "0"),
     ("BUDGET_SESSION_CALLS", "-1"),
@@ -319,6 +320,27 @@ def test_a_data_folder_that_cannot_be_made_is_said_plainly(tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     with pytest.raises(StartError, match="DATA_DIR"):
         keyring(load_settings(data_dir=tmp_path / "file"))
+
+
+@pytest.mark.covers("settings.engine")
+@pytest.mark.parametrize(
+    "address", ["", "host", "host:", ":7233", "http://host:7233", "host:port", "a b:7233"]
+)
+def test_temporal_without_an_address_that_can_be_one_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    with pytest.raises(StartError, match="TEMPORAL_ADDRESS: TURN_ENGINE=temporal needs host:port"):
+        load(monkeypatch, TURN_ENGINE="temporal", TEMPORAL_ADDRESS=address)
+    for good in ("localhost:7233", "[::1]:7233", "a.b-c.example:1"):
+        load(monkeypatch, TURN_ENGINE="temporal", TEMPORAL_ADDRESS=good)
+
+
+@pytest.mark.covers("settings.engine")
+def test_without_temporal_s_package_the_start_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(turn_engine="temporal", temporal_address="localhost:7233")
+    monkeypatch.setitem(sys.modules, "temporalio", None)
+    with pytest.raises(StartError, match=r"TURN_ENGINE: .* pip install temporalio"):
+        assemble(Ingredients(settings, ToolRegistry([]), PROMPTS, SystemClock(), ScriptedModel([])))
 
 
 @pytest.mark.parametrize("modules", ["no.such.module", "json", "tests.tools"])

@@ -14,8 +14,9 @@ from ..turn.view import Views
 from ..worker import Waiters
 
 POLL_S = 0.25
-FIRST_POLL_S = 0.02
-"""Where another process works on the turn from the start; growing up to POLL_S."""
+FIRST_POLL_S, LAST_POLL_S = 0.02, 1.0
+"""Where another process works on the turn from the start: soon, then more and more seldom, since under load
+those who wait are many; but POLL_S for whoever listens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Feed:
         self._deadline = now + (patience.listener if listening else waits)
         self._silence = patience.silence if listening else math.inf
         self._pause = POLL_S if sources.engine.claims else FIRST_POLL_S
+        self._longest = POLL_S if sources.engine.claims or listening else LAST_POLL_S
         self._look_at = now if accepted.duplicate else now + self._pause
 
     async def next(self) -> tuple[Sequence[News], TurnView | None]:
@@ -93,7 +95,7 @@ class Feed:
 
     async def _look(self) -> tuple[Sequence[News], TurnView | None]:
         """What the rows say; the engine is told again, should its first notice have been lost."""
-        self._pause = min(POLL_S, self._pause * 1.5)
+        self._pause = min(self._longest, self._pause * 1.25)
         self._look_at = self._now() + self._pause
         ids = self.accepted.session_id, self.accepted.turn_id
         view = await self._sources.views.turn(*ids, owner=True)

@@ -1,0 +1,1 @@
+"""`TURN_ENGINE=temporal`: the engine for fleets that run Temporal (extra `[temporal]`); imported only then."""
