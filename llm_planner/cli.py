@@ -10,6 +10,7 @@ from .commands.chatting import chat
 from .commands.completing import completion
 from .commands.database import db
 from .commands.doctor import doctor
+from .commands.evaluating import evaluate
 from .commands.outbox import outbox
 from .commands.planning import plan
 from .commands.server import run, worker
@@ -63,6 +64,7 @@ COMMANDS = (
     db,
     tools,
     plan,
+    evaluate,
     audit,
     outbox,
     writes,

@@ -79,6 +79,7 @@ REQUIREMENTS = {
     "tables.ddl": "db ddl prints the DDL, kept at docs/schema.mysql.sql",
     # 7. Command line
     "cli.commands": "run, worker, db, tools, plan, audit, outbox, with --json where a machine may read it",
+    "cli.eval": "eval FILE: expected tools and arguments against the configured planner, a threshold, --json",
     "cli.webhook": "webhook sign, replay, check VECTORS.json (last line N passed, M failed)",
     "cli.init": "init NAME: a project that passes its tests and runs, from an installed wheel",
     "cli.chat": "chat: a conversation in the terminal, streamed, with cards and history",
@@ -104,9 +105,9 @@ REQUIREMENTS = {
 }
 
 LATER = {
-    "text/event-stream, eval, EMBEDDED_MODEL": 5,
+    "text/event-stream, EMBEDDED_MODEL": 5,
     "webhook sign, replay, check": 4,
-    "eval, EMBEDDED_MODEL": 5,
+    "EMBEDDED_MODEL": 5,
     "/console, CONSOLE_PASSWORD, init, chat, operators, doctor, OTEL_*": 6,
     "/console, CONSOLE_PASSWORD, operators, doctor, OTEL_*": 6,
     "/console, CONSOLE_PASSWORD, init, chat, operators, OTEL_*": 6,

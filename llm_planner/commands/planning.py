@@ -88,4 +88,6 @@ def _lines(found: dict[str, Any]) -> list[str]:
             lines.append(
                 f"  {step['id']} {step['tool']}{' [WRITE]' if step['write'] else ''} {step['args']}{needs}"
             )
+    if found["plan"]["then"] == "replan":
+        lines.append("then it looks at the results and plans again")
     return lines or ["an empty plan"]
