@@ -204,7 +204,7 @@ def main() -> None:
         "--plans", type=Path, metavar="FILE", help="plan shapes in JSON; else they are generated"
     )
     parser.add_argument("--quick", action="store_true", help="every tenth plan, and no 3,000 ms")
-    parser.add_argument("--at-once", type=int, default=24, help="sessions at a time")
+    parser.add_argument("--at-once", type=int, default=16, help="sessions at a time")
     chosen = parser.parse_args()
     shapes = load(chosen.plans) if chosen.plans else generated(160)
     shapes, thinks = (shapes[::10], THINKS_MS[:2]) if chosen.quick else (shapes, THINKS_MS)
