@@ -26,6 +26,7 @@ from .api.jwt import JwtVerifier
 from .assembly import Ingredients, Parts, assemble, sqlite_lock, tool_registry
 from .clock import Clock, SystemClock
 from .errors import DatabaseUnavailable, PlannerError
+from .exporting import start_exporting
 from .llm.base import ChatModel
 from .logs import configure_logs
 from .providers import public_base, secret_setting
@@ -105,6 +106,7 @@ async def running(blueprint: Blueprint, *, background: bool) -> AsyncIterator[Pa
     """One engine process: locked, migrated, started; at the end drained and closed."""
     settings = blueprint.ingredients.settings
     configure_logs(settings.log_format or ("json" if settings.production else "pretty"), settings.log_level)
+    stop_exporting = start_exporting(settings)
     lock = sqlite_lock(settings)
     parts = assemble(blueprint.ingredients)
     try:
@@ -121,6 +123,7 @@ async def running(blueprint: Blueprint, *, background: bool) -> AsyncIterator[Pa
         await parts.close()
         if lock is not None:
             lock.release()
+        await asyncio.to_thread(stop_exporting)
 
 
 async def upgrade(parts: Parts, migrations: Sequence[Migrations]) -> None:

@@ -20,6 +20,7 @@ from .errors import StartError
 from .keys import Keyring
 from .llm.base import ChatModel, OutputMode
 from .llm.http import ModelHttp
+from .llm.observed import ObservedModel
 from .llm.ollama import OllamaModel
 from .llm.openai import OpenAIModel
 from .mail import SmtpCourier
@@ -107,7 +108,7 @@ def assemble(made_of: Ingredients) -> Parts:
     """Put one process together. Raises StartError for what can't work."""
     settings, registry, keys = made_of.settings, made_of.registry, keyring(made_of.settings)
     database = made_of.database or connect(settings.database_url, made_of.clock)
-    audit, model = Audit(keys), chat_model(made_of)
+    audit, model = Audit(keys), observed(chat_model(made_of))
     guard = Guard(database, settings.tool_timeout_s, settings.budget_result_bytes)
     gate = Confirmations(database, registry, keys, audit, guard, made_of.lease_s)
     models = _models(made_of, database, model, gate.tokens) if model is not None else None
@@ -185,6 +186,11 @@ def sqlite_lock(settings: Settings) -> ProcessLock | None:
     """The lock that keeps a second engine process off an SQLite file."""
     url = normal_url(settings.database_url)
     return ProcessLock(Path(f"{url.database}.lock")) if url.get_backend_name() == "sqlite" else None
+
+
+def observed(model: ChatModel | None) -> ChatModel | None:
+    """The same model, its calls measured."""
+    return ObservedModel(model) if model is not None else None
 
 
 def chat_model(made_of: Ingredients) -> ChatModel | None:

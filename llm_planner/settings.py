@@ -15,6 +15,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from .errors import StartError
+from .observe_settings import ObserveSettings
 from .plan_settings import PlanSettings
 from .provider_settings import WEBHOOK_SECRETS, ProviderSettings
 
@@ -33,7 +34,7 @@ DRIVERS = frozenset(
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
-class Settings(PlanSettings, ProviderSettings):
+class Settings(PlanSettings, ObserveSettings, ProviderSettings):
     """One attribute a variable, in the order of `.env.example`. Times in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(

@@ -2,11 +2,15 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from datetime import datetime
 
 from .engine import TurnEngine
 from .errors import LaneLost, PlannerError
+from .logs import belonging_to
 from .messages import TurnView
+from .telemetry import NAME, Value, measured
 from .turn.inbox import Claimed, Inbox
 from .turn.orchestrator import MOST_ATTEMPTS, AgentOrchestrator
 from .turn.outbox import Deliveries
@@ -95,7 +99,10 @@ class Worker:
         try:
             async with asyncio.timeout(None) as scope:
                 self._held[claimed.lane] = claimed, scope
-                return await self._orchestrator.handle(claimed, watch)
+                with _observed(claimed) as told:
+                    view = await self._orchestrator.handle(claimed, watch)
+                    told["llm_planner.status"] = view.status
+                return view
         except TimeoutError as error:
             if scope.expired():
                 raise LaneLost("the session's lane was taken over") from error
@@ -128,3 +135,22 @@ class Worker:
     async def fire_timers(self) -> None:
         """What no timer did in time, in all sessions; and forget what is old."""
         await self._timers.sweep()
+
+
+@contextmanager
+def _observed(claimed: Claimed) -> Iterator[MutableMapping[str, Value]]:
+    """The turn as logs and traces know it."""
+    lane, message_id = claimed.lane, claimed.turn.message_id
+    ids: dict[str, Value] = {
+        "gen_ai.agent.name": NAME,
+        "gen_ai.conversation.id": lane.session_id,
+        "llm_planner.turn.id": lane.turn_id,
+        "llm_planner.message.id": message_id,
+        "llm_planner.channel": claimed.session.channel,
+        "llm_planner.attempt": lane.attempts,
+    }
+    with (
+        belonging_to(session_id=lane.session_id, turn_id=lane.turn_id, message_id=message_id),
+        measured("invoke_agent", NAME, ids) as told,
+    ):
+        yield told

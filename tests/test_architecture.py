@@ -27,6 +27,9 @@ GROUND = [
     "softening",
     "version",
     "logs",
+    "telemetry",
+    "exporting",
+    "observe_settings",
 ]
 LAYERS = [
     ["cli", "__main__", "__init__"],

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import BodyTooLarge, MalformedRequest, PlannerError, StartError, UnsupportedMedia
+from ..logs import belonging_to
 
 logger = logging.getLogger("llm_planner.http")
 PROBLEM = "application/problem+json"
@@ -95,7 +96,8 @@ class Edge:
 
         try:
             refusal = self._refusal(scope, headers)
-            await (refusal or self._app)(scope, receive, tell)
+            with belonging_to(request_id=request_id):
+                await (refusal or self._app)(scope, receive, tell)
         except Exception as error:  # the HTTP edge: nothing of ours is shown, and the log has it all
             logger.exception("request %s %s %s failed", request_id, scope["method"], scope["path"])
             if started:

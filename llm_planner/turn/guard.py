@@ -19,6 +19,7 @@ from ..errors import ToolError, ToolRetry
 from ..messages import Json
 from ..storage.database import Database, now
 from ..storage.repositories import usage
+from ..telemetry import ERROR, measured
 from ..tools import FAULTS, ToolSpec
 
 logger = logging.getLogger("llm_planner.tools")
@@ -95,6 +96,16 @@ class Guard:
         )
 
     async def _call(self, call: "_Call") -> Outcome:
+        """One call, measured."""
+        named = {"gen_ai.tool.name": call.spec.name, "gen_ai.tool.type": "function"}
+        with measured("execute_tool", call.spec.name, named) as told:
+            outcome = await self._timed(call)
+            told["llm_planner.status"] = outcome.kind
+            if outcome.kind != "ok":
+                told[ERROR] = outcome.kind
+        return outcome
+
+    async def _timed(self, call: "_Call") -> Outcome:
         """The call in a task of its own: whatever it does to its task, it does not do to the turn's."""
         started = time.monotonic()
         task = asyncio.create_task(self._contained(call))
