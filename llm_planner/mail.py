@@ -45,6 +45,10 @@ class SmtpCourier:
         """Nobody reports about letters."""
         return False
 
+    def repeatable(self, row: OutboxRow) -> bool:
+        """Servers take a Message-ID twice."""
+        return False
+
     def _letter(self, row: OutboxRow) -> EmailMessage:
         letter = EmailMessage(SMTP)
         letter["From"], letter["To"] = self._sender, row.destination

@@ -22,13 +22,15 @@ Serve = Callable[..., "Any"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that asks for `db_url` runs on SQLite and on every server of TEST_DB_URLS."""
+    """A test that asks for `db_url` runs on SQLite and on every server of TEST_DB_URLS; `server_url` on those."""
     if "db_url" in metafunc.fixturenames:
         names = [
             "sqlite",
             *(f"{make_url(url).get_backend_name()}{number}" for number, url in enumerate(SERVERS, 1)),
         ]
         metafunc.parametrize("db_url", ["sqlite", *SERVERS], ids=names, indirect=True)
+    if "server_url" in metafunc.fixturenames:
+        metafunc.parametrize("server_url", SERVERS, indirect=True)
 
 
 async def _migrate(url: str) -> None:
@@ -105,6 +107,14 @@ def empty_database(where: str, folder: Path, template: Path, databases: Callable
         shutil.copy(template, path)
         return f"sqlite:///{path}"
     url = databases(where)
+    asyncio.run(_empty(url))
+    return url
+
+
+@pytest.fixture
+def server_url(request: pytest.FixtureRequest, server_databases: Callable[[str], str]) -> str:
+    """The same on a server, for what SQLite does not have."""
+    url = server_databases(request.param)
     asyncio.run(_empty(url))
     return url
 

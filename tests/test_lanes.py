@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 import threading
-import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from .harness import open_database, rows, serving, settings_for
 from .tools import Echo, IdempotentLedger, Ledger, ReconcilingLedger, plan
 from .turn_kit import (
     LONG_AGO,
+    Stopped,
     always,
     bury,
     effects,
@@ -489,20 +489,6 @@ async def test_an_accepted_message_is_durable_before_anybody_is_told(serve: Serv
     assert (await client.rows("SELECT open_turns FROM sessions"))[0].open_turns in (0, 1, 2)
 
 
-class Stopped:
-    """A database of a process that is stopped, past its lease, right after one of its transactions."""
-
-    def __init__(self, inner: Any, after: str) -> None:
-        self.url, self.read, self.close = inner.url, inner.read, inner.close
-        self._inner, self._after = inner, after
-
-    async def run(self, fn: Any) -> Any:
-        found = await self._inner.run(fn)
-        if fn.__qualname__.startswith(self._after):
-            time.sleep(1.1)  # noqa: ASYNC251 - nothing of the process runs meanwhile
-        return found
-
-
 @pytest.mark.parametrize(
     ("after", "said", "asked"),
     [("Models.call", "look", 0), ("Closing.store_plan", "look", 1), ("Confirmations.claim", "confirm", 0)],
@@ -530,7 +516,7 @@ async def test_a_worker_that_was_stopped_past_its_lease_begins_no_call(
         await run_in(parts, message("demo", "m1", "write"))
         word = live_token(parts, (await rows(parts.database, "SELECT id FROM pending_confirmations"))[0].id)
     model.requests.clear()
-    stopped = Stopped(open_database(db_url), after)
+    stopped = Stopped(open_database(db_url), after, seconds=1.1)
     async with process(
         db_url, tmp_path, tools, model, doubles={"database": stopped, "lease_s": 1.0}
     ) as parts:

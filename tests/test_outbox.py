@@ -15,6 +15,7 @@ from llm_planner.turn.outbox import ATTEMPTS, Deliveries, Refused, backoff
 from .harness import rows
 from .tools import Ledger, plan
 from .turn_kit import (
+    Stopped,
     always,
     eventually,
     live_token,
@@ -255,6 +256,47 @@ class Odd:
 
     def settled(self, conn: Any, row: Any, moment: Any) -> bool:
         return False
+
+    def repeatable(self, row: Any) -> bool:
+        return False
+
+
+class Keyed:
+    """A courier whose other side tells repeats by our key."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    async def deliver(self, row: Any) -> None:
+        self.keys.append(row.idempotency_key)
+
+    def repeatable(self, row: Any) -> bool:
+        return True
+
+    def settled(self, conn: Any, row: Any, moment: Any) -> bool:
+        return False
+
+
+async def test_what_a_dead_worker_had_leaves_again_where_the_other_side_tells_repeats(serve: Serve) -> None:
+    client = await wrote(serve)
+    deliveries = Deliveries(client.parts.database, {"mail": Keyed()})
+
+    def taken(conn: Connection) -> bool:
+        return outbox.claim(conn, outbox.page(conn, None, None, 1)[0], now(conn))
+
+    assert await client.parts.database.run(taken)
+    await move_back(client, "outbox", "due_at")
+    assert await deliveries.round() == 1
+    done = await row(client)
+    assert (done.state, done.attempts) == ("delivered", 2)
+
+
+async def test_a_worker_that_was_stopped_past_its_time_sends_nothing_when_it_wakes_up(serve: Serve) -> None:
+    client, courier = await wrote(serve), Keyed()
+    stopped = Stopped(client.parts.database, after="Deliveries._deliver", seconds=0.2)
+    assert await Deliveries(stopped, {"mail": courier}, attempt_s=0.1).round() == 1
+    assert courier.keys == []
+    assert (await row(client)).state == "retrying"
 
 
 async def test_a_fault_of_a_courier_is_unknown_and_does_not_touch_the_other_letters(serve: Serve) -> None:

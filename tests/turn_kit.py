@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -129,6 +130,20 @@ async def process(
 
 def live_token(parts: Parts, confirmation_id: str) -> str:
     return Tokens(parts.keys).of(confirmation_id)
+
+
+class Stopped:
+    """A database of a process that is stopped for some time right after one of its transactions."""
+
+    def __init__(self, inner: Any, after: str, seconds: float) -> None:
+        self.url, self.read, self.close = inner.url, inner.read, inner.close
+        self._inner, self._after, self._seconds = inner, after, seconds
+
+    async def run(self, fn: Any) -> Any:
+        found = await self._inner.run(fn)
+        if fn.__qualname__.startswith(self._after):
+            time.sleep(self._seconds)  # noqa: ASYNC251 - nothing of the process runs meanwhile
+        return found
 
 
 class Death:

@@ -106,6 +106,10 @@ class Sender(Protocol):
     @property
     def traits(self) -> Traits: ...
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether the other side recognises a message that it had already."""
+
     def send(
         self, reply: OutgoingReply, idempotency_key: str, start_at: Place = START
     ) -> AsyncIterator[Receipt]:

@@ -43,6 +43,11 @@ class ReplyCourier:
         """What was reported while it was sent counts now."""
         return window.conclude(conn, (row.session_id, row.id), moment, self.templated)
 
+    def repeatable(self, row: OutboxRow) -> bool:
+        """Whether this reply's provider recognises a message that it had already."""
+        sender = self._senders.get(row.body["provider"])
+        return sender is not None and sender.repeatable
+
     @property
     def templated(self) -> frozenset[str]:
         """The providers with a template for after WhatsApp's 24 hours."""

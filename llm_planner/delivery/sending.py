@@ -70,6 +70,11 @@ class ReplySender:
     def traits(self) -> Traits:
         return self._provider.traits
 
+    @property
+    def repeatable(self) -> bool:
+        """See Sender."""
+        return self._provider.repeatable
+
     async def send(
         self, reply: OutgoingReply, idempotency_key: str, start_at: Place = START
     ) -> AsyncIterator[Receipt]:

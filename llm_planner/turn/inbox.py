@@ -58,6 +58,10 @@ class Raced(Exception):
     """Another transaction changed the session's row between our read and our write: run ours again."""
 
 
+class Known(Exception):
+    """The message id was seen before: what this transaction has written must go."""
+
+
 class Inbox:
     """Accepts messages and claims lanes; every method is one transaction."""
 
@@ -74,7 +78,7 @@ class Inbox:
         """
         for _ in range(RACES):
             try:
-                accepted = await self._database.run(lambda conn: self._accept(conn, message, take))
+                accepted = await self._accepted(message, take)
             except (Raced, IntegrityError):
                 continue
             if accepted is None:
@@ -82,7 +86,15 @@ class Inbox:
             return accepted
         raise Busy("this session gets too many messages at once")
 
-    def _accept(self, conn: Connection, message: InboundMessage, take: bool) -> Accepted | None:
+    async def _accepted(self, message: InboundMessage, take: bool) -> Accepted | None:
+        try:
+            return await self._database.run(lambda conn: self._accept(conn, message, take))
+        except Known:
+            return await self._database.run(lambda conn: self._repeated(conn, message))
+
+    def _accept(self, conn: Connection, message: InboundMessage, take: bool) -> Accepted:
+        """The session's row first: whoever has it locked inserts alone. Two inserts of one key that wait for a
+        third one's rollback are a deadlock to InnoDB."""
         began, moment = time.monotonic(), now(conn)
         key = message.key.digest()
         session = sessions.by_key(conn, key) or sessions.create(conn, message.key, self._locale, moment)
@@ -91,9 +103,9 @@ class Inbox:
             "session_id": session.id, "message_id": message.message_id, "digest": message.digest(),
             "turn_id": turn_id, "received_at": moment,
         }  # fmt: skip
-        if not turns.remember(conn, row):
-            return self._repeat(conn, session, message, moment)
         if session.open_turns >= self._limits.queued:
+            if turns.recall(conn, session.id, message.message_id) is not None:
+                raise Known
             raise Busy("this session has too many messages waiting")
         if message.decision is not None:
             message = replace(message, route=_latest_route(conn, session))
@@ -101,19 +113,24 @@ class Inbox:
         take = take and session.open_turns == 0 and session.idle(moment)
         if not sessions.queue(conn, session, lease if take else None):
             raise Raced
+        if not turns.remember(conn, row):
+            raise Known
         turn = _turn(session, message, turn_id, moment, take)
         turns.add(conn, {name: getattr(turn, name) for name in TurnRow.__dataclass_fields__})
         return Accepted(
             session.id, turn_id, False, self._claimed(conn, session, turn, began) if take else None
         )
 
-    def _repeat(
-        self, conn: Connection, session: SessionRow, message: InboundMessage, moment: datetime
-    ) -> Accepted | None:
-        digest, turn_id = turns.recall(conn, session.id, message.message_id)
+    def _repeated(self, conn: Connection, message: InboundMessage) -> Accepted | None:
+        """Where this message went when it came first; None if it was another one."""
+        session = sessions.by_key(conn, message.key.digest())
+        first = turns.recall(conn, session.id, message.message_id) if session is not None else None
+        if session is None or first is None:
+            raise Raced  # forgotten in this very moment
+        digest, turn_id = first
         if digest != message.digest():
             event = AuditEvent("message_conflict", "system", {"message_id": message.message_id}, turn_id)
-            self._audit.append(conn, session.id, [event], moment)
+            self._audit.append(conn, session.id, [event], now(conn))
             return None
         return Accepted(session.id, turn_id, True)
 

@@ -7,6 +7,7 @@ last is `dead`; an attempt that may have arrived, on a route without an idempote
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -62,6 +63,9 @@ class Courier(Protocol):
     def settled(self, conn: Connection, row: OutboxRow, moment: datetime) -> bool:
         """Called in the transaction that writes down that the row is delivered, dead or unknown. True: it left
         something else to deliver."""
+
+    def repeatable(self, row: OutboxRow) -> bool:
+        """Whether the other side recognises by our key what it had already: then a lost attempt is repeated."""
 
 
 def letters(record: TurnRecord, moment: datetime) -> list[OutboxRow]:
@@ -147,9 +151,12 @@ class Nudge:
 class Deliveries:
     """Delivers what is due, of the kinds that have a courier; the others wait where a person sees them."""
 
-    def __init__(self, database: Database, couriers: Mapping[str, Courier]) -> None:
+    def __init__(
+        self, database: Database, couriers: Mapping[str, Courier], attempt_s: float = ATTEMPT_S
+    ) -> None:
         self._database = database
         self._couriers = couriers
+        self._attempt_s = attempt_s
         self.nudge = Nudge()
 
     async def round(self, session_id: str | None = None) -> int:
@@ -161,17 +168,22 @@ class Deliveries:
     def _due(self, conn: Connection, session_id: str | None) -> Sequence[OutboxRow]:
         moment = now(conn)
         for row in outbox.stuck(conn, moment):
-            lost = Settlement(OutboxState.UNKNOWN, moment, "the worker that had it did not come back")
-            outbox.settle(conn, row, row.attempts, lost)
+            outbox.settle(conn, row, row.attempts, self._lost(row, moment))
         return outbox.due(conn, list(self._couriers), moment, BATCH, session_id)
 
+    def _lost(self, row: OutboxRow, moment: datetime) -> Settlement:
+        """The end of an attempt whose worker died or was stopped."""
+        courier, why = self._couriers.get(row.kind), "the worker that had it did not come back"
+        again = courier is not None and courier.repeatable(row) and row.attempts < ATTEMPTS
+        return Settlement(OutboxState.RETRYING if again else OutboxState.UNKNOWN, moment, why)
+
     async def _deliver(self, row: OutboxRow) -> bool:
-        until = timedelta(seconds=2 * ATTEMPT_S)
+        until, began = timedelta(seconds=2 * self._attempt_s), time.monotonic()
         taken = await self._database.run(lambda conn: _claimed(conn, row, now(conn) + until))
         if taken is None:
             return False
         row = taken
-        (fault,) = await asyncio.gather(self._attempt(row), return_exceptions=True)
+        (fault,) = await asyncio.gather(self._attempt(row, began), return_exceptions=True)
         end, more = await self._database.run(lambda conn: self._settle(conn, row, fault))
         if more:
             self.nudge.soon(row.session_id)
@@ -181,8 +193,10 @@ class Deliveries:
             self.nudge.soon(row.session_id, max(fault.retry_after_s, _LEAST_PAUSE_S) + _LATE_S)
         return True
 
-    async def _attempt(self, row: OutboxRow) -> None:
-        async with asyncio.timeout(ATTEMPT_S):
+    async def _attempt(self, row: OutboxRow, began: float) -> None:
+        if time.monotonic() - began > self._attempt_s:
+            raise Refused("this process was stopped before it could send")
+        async with asyncio.timeout(self._attempt_s):
             await self._couriers[row.kind].deliver(row)
 
     def _settle(

@@ -99,10 +99,10 @@ def remember(conn: Connection, values: Mapping[str, Any]) -> bool:
     return True
 
 
-def recall(conn: Connection, session_id: str, message_id: str) -> tuple[str, str]:
-    """Digest and turn id of the message that came first."""
-    row = conn.execute(_RECALL, {"session": session_id, "message": message_id}).one()
-    return row.digest, row.turn_id
+def recall(conn: Connection, session_id: str, message_id: str) -> tuple[str, str] | None:
+    """Digest and turn id of the message that came first under this id, if there was one."""
+    row = conn.execute(_RECALL, {"session": session_id, "message": message_id}).first()
+    return (row.digest, row.turn_id) if row is not None else None
 
 
 def add(conn: Connection, values: Mapping[str, Any]) -> None:

@@ -1,0 +1,28 @@
+"""The database server's own counters, for the tests that read them."""
+
+from typing import Any
+
+from llm_planner.storage.database import Database
+
+from .harness import rows
+
+
+async def deadlocks(database: Database) -> int:
+    """Deadlocks that the server has met since it started."""
+    counted = await rows(database, "SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")
+    if not counted:
+        name = "lock_deadlocks"
+        counted = await rows(
+            database,
+            "SELECT NAME, `COUNT` FROM information_schema.INNODB_METRICS WHERE NAME = :name",
+            name=name,
+        )
+    return int(counted[0][1])
+
+
+async def waiting_for_locks(database: Database) -> int:
+    """Transactions that wait for a lock at this moment."""
+    found: list[Any] = await rows(
+        database, "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'"
+    )
+    return int(found[0][0])
