@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from tests.servers import name_of
 
-from . import load
+from . import load, points
 from .arena import Arena, arena
 from .plans import QUICK, WHOLE, Size
 from .verdict import HEAD, Verdict
@@ -21,6 +21,7 @@ from .verdict import HEAD, Verdict
 Scenario = Callable[[Arena, Size], Awaitable[Verdict]]
 SCENARIOS: dict[str, Scenario] = {
     "load": load.play,
+    "points": points.play,
 }
 
 

@@ -66,12 +66,12 @@ class Arena:
         await self.rows(f"UPDATE tool_runs SET deadline_at = {past} WHERE state = 'intent'")
         await self.rows(f"UPDATE outbox SET due_at = {past} WHERE state IN ('sending', 'retrying')")
 
-    async def until(self, sql: str, what: str, seconds: float = SETTLED_S) -> bool:
+    async def until(self, sql: str, what: str, **values: Any) -> bool:
         """Wait until a count is 0. False, and said, when it never is."""
-        ends = asyncio.get_running_loop().time() + seconds
-        while await self.number(sql):
+        ends = asyncio.get_running_loop().time() + SETTLED_S
+        while await self.number(sql, **values):
             if asyncio.get_running_loop().time() > ends:
-                print(f"  {self.name}: {what} after {seconds:.0f} s", flush=True)
+                print(f"  {self.name}: {what} after {SETTLED_S:.0f} s", flush=True)
                 return False
             await asyncio.sleep(0.1)
         return True

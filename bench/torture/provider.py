@@ -40,8 +40,8 @@ class Provider:
         self.http = http
         self.url = ""
         self.heard = Heard()
-        self.deadly: dict[int, int] = {}
-        """Whom to kill at which reply, before it is answered: {process id: how many replies from now}."""
+        self.deadly: dict[str, tuple[int, int]] = {}
+        """Whom to kill when a reply arrives, before it is answered: {user: (which reply, process id)}."""
 
     @classmethod
     @asynccontextmanager
@@ -64,12 +64,12 @@ class Provider:
 
     async def _take(self, request: web.Request) -> web.Response:
         data = (await request.json())["data"]
-        self.heard.replies.append((data["reply_to"], request.headers["webhook-id"]))
-        for victim in list(self.deadly):
-            self.deadly[victim] -= 1
-            if self.deadly[victim] == 0:
-                del self.deadly[victim]
-                os.kill(victim, signal.SIGKILL)
+        user = data["reply_to"]
+        self.heard.replies.append((user, request.headers["webhook-id"]))
+        number, victim = self.deadly.get(user, (0, 0))
+        if number == len({name.partition(".")[0] for who, name in self.heard.replies if who == user}):
+            del self.deadly[user]
+            os.kill(victim, signal.SIGKILL)
         return web.Response(status=202)
 
     def forget(self) -> None:

@@ -61,7 +61,7 @@ async def _play(orders: Orders, user: str, script: Sequence[str]) -> None:
             accepted = await parts.inbox.accept(message, take=False)
             while await parts.worker.run_next(accepted.session_id, None):
                 pass
-            while await parts.worker.deliver():
+            while await parts.worker.deliver(accepted.session_id):
                 pass
     finally:
         await parts.close()
