@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from tests.servers import name_of
 
-from . import load, points
+from . import confirms, deadly, load, points
 from .arena import Arena, arena
 from .plans import QUICK, WHOLE, Size
 from .verdict import HEAD, Verdict
@@ -22,6 +22,11 @@ Scenario = Callable[[Arena, Size], Awaitable[Verdict]]
 SCENARIOS: dict[str, Scenario] = {
     "load": load.play,
     "points": points.play,
+    "confirm": confirms.many,
+    "races": confirms.races,
+    "stale": deadly.stale,
+    "resumed": deadly.resumed,
+    "poison": deadly.poison,
 }
 
 

@@ -22,6 +22,7 @@ from llm_planner.assembly import keyring
 from llm_planner.clock import SystemClock
 from llm_planner.storage.database import Database, connect
 from llm_planner.storage.migrate import core_migrations
+from llm_planner.turn.audit import Audit
 from llm_planner.turn.tokens import Tokens
 
 from . import worker
@@ -41,7 +42,8 @@ class Arena:
         self.orders = orders
         self.database = database
         self.provider = provider
-        self.tokens = Tokens(keyring(settings_of(orders)))
+        keys = keyring(settings_of(orders))
+        self.tokens, self.audit = Tokens(keys), Audit(keys)
 
     @property
     def sqlite(self) -> bool:
@@ -64,6 +66,11 @@ class Arena:
         past = "'2020-01-01 00:00:00.000000'"
         await self.rows(f"UPDATE sessions SET lease_until = {past} WHERE lease_until IS NOT NULL")
         await self.rows(f"UPDATE tool_runs SET deadline_at = {past} WHERE state = 'intent'")
+        await self.bury_deliveries()
+
+    async def bury_deliveries(self) -> None:
+        """As if the two minutes that a delivery may take, and the pause after a refused one, were over."""
+        past = "'2020-01-01 00:00:00.000000'"
         await self.rows(f"UPDATE outbox SET due_at = {past} WHERE state IN ('sending', 'retrying')")
 
     async def until(self, sql: str, what: str, **values: Any) -> bool:
@@ -109,6 +116,7 @@ class Servers:
     def __init__(self, arena: Arena, count: int, orders: Orders) -> None:
         self._arena = arena
         self._orders = [replace(orders, port=free_port()) for _ in range(count)]
+        self.died = 0
         self.running = [arena.process(worker.serve, one) for one in self._orders]
 
     @property

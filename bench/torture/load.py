@@ -7,7 +7,7 @@ import time
 from .arena import Arena, Servers, servers
 from .plans import Size
 from .verdict import Judge, Verdict, deadlocks
-from .worker import key_of, parked
+from .worker import key_of, newest_card
 
 DUPLICATED = 0.2
 CLIENTS = 16
@@ -29,9 +29,7 @@ async def play(arena: Arena, size: Size) -> Verdict:
         closed = await arena.until(
             "SELECT COUNT(*) FROM sessions WHERE open_turns > 0", "turns are still open"
         )
-        await arena.rows(
-            "UPDATE outbox SET due_at = '2020-01-01 00:00:00' WHERE state IN ('sending', 'retrying')"
-        )
+        await arena.bury_deliveries()
         sent = await arena.quiet()
     gave_up = await arena.number("SELECT COUNT(*) FROM turns WHERE code = 'gave_up'")
     faults = [] if closed and sent else ["it never came to rest"]
@@ -88,9 +86,6 @@ async def _token(arena: Arena, user: str, message_id: str) -> str | None:
         if found and found[0].state in ("answered", "failed"):
             return None
         if found and found[0].state == "needs_confirmation":
-            try:
-                row = await arena.database.read(lambda conn: parked(conn, key_of(user)))
-            except LookupError:
-                return None
-            return arena.tokens.of(row.id)
+            card = await arena.database.read(lambda conn: newest_card(conn, key_of(user)))
+            return arena.tokens.of(card.id)
         await asyncio.sleep(0.05)

@@ -72,7 +72,7 @@ async def play(arena: Arena, size: Size) -> Verdict:
     print(f"  {arena.name}: points: {kills} processes died", flush=True)
     await arena.bury()
     async with servers(arena, 1) as running:
-        await asyncio.gather(*(_say_all(arena, running, death, places) for death in deaths))
+        await asyncio.gather(*(say_all(arena, running, death, places) for death in deaths))
         await arena.bury()
         rest = await arena.quiet()
     faults = [f"{death.user} did not die" for death, gone in zip(deaths, died, strict=True) if not gone]
@@ -122,7 +122,7 @@ async def _die(arena: Arena, death: Death, places: asyncio.Semaphore) -> bool:
     return victim.exitcode in KILLED
 
 
-async def _say_all(arena: Arena, running: Servers, death: Death, places: asyncio.Semaphore) -> None:
+async def say_all(arena: Arena, running: Servers, death: Death, places: asyncio.Semaphore) -> None:
     """The provider's retries after the restart: all of the conversation, in its order, under the same ids."""
     async with places:
         for number, said in enumerate(script_of(death.kind, death.user)):

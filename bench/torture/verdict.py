@@ -4,6 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from sqlalchemy import Connection
+
+from llm_planner.storage.repositories import audit
+from llm_planner.turn.audit import in_all_chains
+
 from .arena import Arena
 
 COLUMNS = (
@@ -66,7 +71,19 @@ class Judge:
         }
         if self._deadlocks is not None:
             counts["deadlocks"] = (await deadlocks(self._arena) or 0) - self._deadlocks
-        return Verdict(self._scenario, self._arena.name, counts, note, list(faults))
+        return Verdict(self._scenario, self._arena.name, counts, note, [*faults, *await self._broken()])
+
+    async def _broken(self) -> list[str]:
+        """Sessions whose audit chain does not hold."""
+
+        def verified(conn: Connection) -> list[str]:
+            found = []
+            for session, seq, head in list(in_all_chains(lambda after: audit.heads(conn, after, 500))):
+                broken = self._arena.audit.verify(audit.chain(conn, session), (seq, head))
+                found += [f"the audit of session {session}: {broken.reason}"] if broken is not None else []
+            return found
+
+        return await self._arena.database.read(verified)
 
     async def _lost(self) -> int:
         """Acknowledged messages without a closed turn that has a reply."""

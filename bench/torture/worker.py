@@ -17,7 +17,6 @@ from llm_planner.assembly import Parts, assemble
 from llm_planner.messages import Decision, InboundMessage, Route, SessionKey
 from llm_planner.storage.repositories import confirmations, sessions
 from llm_planner.storage.repositories.confirmations import ConfirmationRow
-from llm_planner.storage.states import ConfirmationState
 from llm_planner.turn.tokens import Tokens
 
 from .house import OPERATOR, ROLE, Orders, Reached, blueprint
@@ -81,18 +80,17 @@ async def _message(parts: Parts, user: str, said: str, name: str) -> InboundMess
     key = key_of(user)
     if said not in (CONFIRM, APPROVE):
         return InboundMessage(key, name, said, route=Route(user))
-    row = await parts.database.read(lambda conn: parked(conn, key))
+    row = await parts.database.read(lambda conn: newest_card(conn, key))
     if said == CONFIRM:
         return InboundMessage(key, name, f"confirm {Tokens(parts.keys).of(row.id)}", route=Route(user))
     decision = Decision(row.id, "approve", OPERATOR, (ROLE,), row.digest)
     return InboundMessage(key, name, "", decision=decision)
 
 
-def parked(conn: Connection, key: SessionKey) -> ConfirmationRow:
-    """The newest pending write of a session. Raises LookupError."""
+def newest_card(conn: Connection, key: SessionKey) -> ConfirmationRow:
+    """The write that a session parked last, whatever became of it. Raises LookupError."""
     session = sessions.by_key(conn, key.digest())
     rows = confirmations.recent(conn, session.id, "") if session is not None else ()
-    for row in rows:
-        if row.state == ConfirmationState.PENDING:
-            return row
-    raise LookupError(f"{key.principal} has no pending write")
+    if not rows:
+        raise LookupError(f"{key.principal} has no parked write")
+    return max(rows, key=lambda row: row.id)
