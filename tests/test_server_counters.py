@@ -13,7 +13,7 @@ async def test_deliveries_of_one_message_that_wait_for_one_that_is_undone_are_no
     server_url: str, tmp_path: Path
 ) -> None:
     """A webhook's process dies in its transaction while two repeats of the message wait behind it."""
-    inbound, undo = message("demo", "m2", "hello"), asyncio.Event()
+    inbound, begun, undo = message("demo", "m2", "hello"), asyncio.Event(), asyncio.Event()
     async with process(server_url, tmp_path, [Echo], always("{}")) as parts:
         await parts.inbox.accept(message("demo", "m1", "hello"), take=False)
         before = await deadlocks(parts.database)
@@ -21,11 +21,12 @@ async def test_deliveries_of_one_message_that_wait_for_one_that_is_undone_are_no
         async def undone() -> None:
             async with parts.database._engine.connect() as conn:  # type: ignore[attr-defined]
                 await conn.run_sync(lambda inner: parts.inbox._accept(inner, inbound, False))
+                begun.set()
                 await undo.wait()
                 await conn.rollback()
 
         first = asyncio.create_task(undone())
-        await asyncio.sleep(0)
+        await begun.wait()
         repeats = [asyncio.create_task(parts.inbox.accept(inbound, take=False)) for _ in range(2)]
         await eventually(lambda: _are_waiting(parts.database, 2))
         undo.set()

@@ -67,7 +67,7 @@ def _victim(arena: Arena, death: Death, by: int) -> BaseProcess:
 async def _is_stopped(victim: BaseProcess) -> None:
     """Wait for the state `T` of its process."""
     async with asyncio.timeout(60):
-        while (state := _state(victim)) != "T":  # noqa: ASYNC110 - the kernel does not say when
+        while (state := _state(victim)) != "T":
             if state == "":
                 raise SystemExit("a process ended before it could be stopped")
             await asyncio.sleep(0.05)
