@@ -68,7 +68,7 @@ async def calls(client: Client) -> list[tuple[str, str]]:
 
 @pytest.mark.covers("plan.replan", "plan.references")
 async def test_a_task_of_several_steps_is_done_in_one_conversation(serve: Serve) -> None:
-    model = ScriptedModel([json.dumps(item) for item in (LOOK, CANCEL, REFUND, REPORT)])
+    model = ScriptedModel([json.dumps(item) for item in (LOOK, CANCEL, REFUND, REPORT, REPORT)])
     client = await serve(tools=SHOP, model=model)
     await client.rows(CALLS)
     asked = await client.say(ASKED, locale="en")
@@ -89,6 +89,12 @@ async def test_a_task_of_several_steps_is_done_in_one_conversation(serve: Serve)
     for request in model.requests:
         assert request.messages[-1].content.endswith(ASKED)
     assert '"refund": "R-5"' in model.requests[2].messages[-1].content
+    await client.say("when does it arrive?")
+    later = [item.content for item in model.requests[4].messages[1:]]
+    assert len(later) == 3
+    assert later[0] == ASKED
+    assert later[1].endswith("refund R-5 is on its way.")
+    assert token(asked) not in "".join(later)
 
 
 async def test_each_later_write_asks_for_its_own_token_and_may_use_what_was_found_before_the_first(

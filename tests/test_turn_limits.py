@@ -103,7 +103,7 @@ async def test_a_turn_out_of_time_stops_its_tools_and_answers_with_what_it_has(s
         ("echo", {"text": {"$step": "s2", "pointer": "/n"}}),
     ]
     model = ScriptedModel([plan(*steps, then="replan")])
-    client = await serve_once(tools=[Busy, Echo], model=model, budget_turn_s=0.3)
+    client = await serve_once(tools=[Busy, Echo], model=model, budget_turn_s=0.3, answerer="on")
     turn = await client.say("go", locale="en")
     assert (turn["status"], turn["code"], statuses(turn)) == (
         "failed",
@@ -135,7 +135,8 @@ async def test_results_beyond_the_bytes_of_a_turn_are_dropped_and_nothing_more_i
     turn = await client.say("go", locale="en")
     assert (turn["status"], turn["code"], statuses(turn)) == ("failed", "turn_bytes", ["ok", "ok", "skipped"])
     assert turn["steps"][1]["result"] == {"truncated": True, "preview": ""}
-    assert "too large" in turn["reply"]
+    assert "I could not complete “Echo”: the results of this message are too large." in turn["reply"]
+    assert "I could not go on: the results of this message are too large." in turn["reply"]
 
 
 async def test_the_steps_of_all_rounds_count_together(serve_once: Serve) -> None:

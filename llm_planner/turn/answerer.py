@@ -62,7 +62,8 @@ class Answerer:
             steps = [
                 step for step in steps if record.executed is not None and step.id == record.executed.step
             ]
-        if self._models is not None and steps and not record.parked and record.executed is None:
+        ours = record.parked or record.executed is not None or record.stopped is not None
+        if self._models is not None and steps and not ours:
             written = await self._written(record, steps, self._models)
             if written:
                 return [written]
@@ -118,7 +119,8 @@ class Answerer:
             )
         if step.status == "unknown":
             return text("write_unknown", locale, what=title)
-        why = foreign(step.error, self._registry.hosts) if step.error and step.status == "error" else ""
+        told_why = step.error if step.status in ("error", "skipped") else None
+        why = foreign(told_why, self._registry.hosts) if told_why else ""
         why = why.rstrip(".") or text(
             "step_error" if step.status == "error" else f"step_{step.status}", locale
         )

@@ -108,9 +108,11 @@ def _state(record: TurnRecord) -> TurnState:
 
 
 def _lines(record: TurnRecord, heard: str, reply: str, moment: datetime) -> list[dict[str, Any]]:
-    """The two lines of history. Verbs and cards are kept for the timeline and never shown to a model."""
+    """The two lines of history. Verbs and cards are kept for the timeline and never shown to a model; what a
+    plan that went on after its confirmation has to report is."""
     shown = "verb" if record.is_verb else "message"
-    said = "verb" if record.is_verb or record.parked or record.shown else "message"
+    bare_verb = record.is_verb and record.carried is None
+    said = "verb" if bare_verb or record.parked or record.shown else "message"
     lane = record.lane
     common = {
         "session_id": lane.session_id,

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from functools import cached_property
 
 from ..messages import Json
 from .plan import CheckedStep
@@ -20,12 +21,19 @@ class Spoken:
     accents, numbers with either mark for decimals and thousands."""
 
     def __init__(self, own_words: Iterable[str]) -> None:
-        squeezed = [_squeezed(line) for line in own_words]
-        self._text = "\x00".join(squeezed)
-        self._folded = _unaccented(self._text)
-        self._numbers = {
-            number for line in squeezed for found in _NUMBER.findall(line) for number in _read(found)
-        }
+        self._lines = tuple(own_words)
+
+    @cached_property
+    def _text(self) -> str:
+        return "\x00".join(map(_squeezed, self._lines))
+
+    @cached_property
+    def _folded(self) -> str:
+        return _unaccented(self._text)
+
+    @cached_property
+    def _numbers(self) -> frozenset[Decimal]:
+        return frozenset(number for found in _NUMBER.findall(self._text) for number in _read(found))
 
     def holds(self, value: str | int | float) -> bool:
         """Whether a value stands there, as whole words."""
