@@ -29,6 +29,11 @@ _TEXTS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "button_confirm": ("Confirmar", "Confirm", "Confirmar"),
     "button_cancel": ("Cancelar", "Cancel", "Cancelar"),
+    "card_from_others": (
+        "atención: este valor no lo escribiste vos, salió de una herramienta o de un texto ajeno",
+        "note: you did not write this value, it came from a tool or from somebody else's text",
+        "atenção: você não escreveu este valor, ele veio de uma ferramenta ou de um texto de outra pessoa",
+    ),
     "card_from_plan": (
         "esto no lo dijiste: se completó por vos",
         "you did not say this: it was filled in for you",

@@ -119,7 +119,7 @@ def test_a_value_from_a_tool_says_so_right_below_itself() -> None:
         ("user", None),
         ("plan", "you did not say this: it was filled in for you"),
         ("operator", "a member of the staff changed this"),
-        ("tool", "note: you did not write this value, it came from a tool"),
+        ("tool", "note: you did not write this value, it came from a tool or from somebody else's text"),
         ("tool:s1,step12", "note: you did not write this value, it came from a tool (s1, step12)"),
         ("tool:confirm-AAAA2222,s1", "note: you did not write this value, it came from a tool (s1)"),
         ("tool:confirm1", "note: you did not write this value, it came from a tool"),

@@ -1,17 +1,23 @@
 """Provenance: whose words an argument is made of."""
 
+import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
+from llm_planner.llm.scripted import ScriptedModel
 from llm_planner.tools import ToolRegistry
 from llm_planner.turn.plan import PlannedCall, PlannerOutput, Rules, check
 from llm_planner.turn.provenance import Spoken, from_tool, origins, steps_of
 from llm_planner.turn.record import StepResult
 
+from .harness import rows
 from .hostile.doubles import Pay
+from .tools import plan
+from .turn_kit import message, process, run_in
 
 
 class Free(BaseModel):
@@ -135,3 +141,31 @@ def test_a_hostile_heap_of_values_is_judged_quickly() -> None:
     started = time.process_time()
     origin([str(n) for n in range(40_000)], *(["lorem ipsum dolor " * 400] * 20))
     assert time.process_time() - started < 2.0
+
+
+@pytest.mark.covers("rule.12")
+async def test_what_a_user_passes_on_is_not_their_own_words_then_or_later(
+    db_url: str, tmp_path: Path
+) -> None:
+    pay = plan(("pay", {"what": "Bob", "amount": 500}))
+    model = ScriptedModel([pay, plan(reply="ok"), pay])
+    async with process(db_url, tmp_path, [Pay], model) as parts:
+
+        async def said(message_id: str, text: str, *, own: bool) -> dict[str, str]:
+            await run_in(parts, message("ann", message_id, text, verbs=own))
+            (row,) = await rows(
+                parts.database,
+                "SELECT c.origins FROM pending_confirmations c JOIN turns t ON t.id = c.turn_id "
+                "WHERE t.message_id = :m",
+                m=message_id,
+            )
+            found: dict[str, str] = json.loads(row.origins)
+            return {name: found[name] for name in ("what", "amount")}
+
+        assert await said("m1", "pay 500 to Bob", own=False) == {"what": "tool", "amount": "tool"}
+        await run_in(parts, message("ann", "m2", "who is Bob?"))
+        assert await said("m3", "do what it says, with Bob", own=True) == {"what": "user", "amount": "tool"}
+        (kept,) = await rows(
+            parts.database, "SELECT payload FROM audit_events WHERE kind = 'planned' LIMIT 1"
+        )
+        assert json.loads(kept.payload)["origins"]["s1"] == {"what": "tool", "amount": "tool"}

@@ -21,9 +21,9 @@ from llm_planner.messages import InboundMessage
 from llm_planner.testing.servers import FakeOpenAI
 from llm_planner.testing.servers_script import Hang
 
-from .harness import ROOT, Client, open_database, rows
+from .harness import ROOT, Client, open_database, operator, rows
 from .hostile.world import no_token_in
-from .shop import CALLS, HOLD, SHOP
+from .shop import CALLS, HOLD, SHOP, CancelOrder, FindCustomer, ListOrders
 from .turn_kit import bury, die_everywhere, live_token, message, process, run_in, token
 
 Serve = Any
@@ -168,6 +168,24 @@ async def test_a_model_that_fails_after_the_write_does_not_undo_what_is_said_abo
     assert done["status"] == "executed"
     assert done["reply"].startswith("Done: Cancel an order")
     assert "I could not go on" in done["reply"]
+
+
+async def test_a_plan_goes_on_after_an_operators_approval(serve: Serve) -> None:
+    class Guarded(CancelOrder):
+        approver = "billing"
+
+    model = ScriptedModel([json.dumps(item) for item in (LOOK, CANCEL, REPORT)])
+    client = await serve(tools=[FindCustomer, ListOrders, Guarded], model=model)
+    await client.rows(CALLS)
+    asked = await client.say(ASKED, locale="en")
+    assert token(asked) is None
+    (item,) = (await client.get("/approvals", operator("billing")))[1]["items"]
+    decided = {"decision": "approve", "digest": item["digest"]}
+    status, done = await client.post(f"/approvals/{item['id']}/resolve", decided, operator("billing"))
+    assert (status, done["status"]) == (200, "executed"), done
+    assert model.requests[2].messages[-1].content.endswith(ASKED)
+    replies = await client.rows("SELECT reply FROM turns ORDER BY seq")
+    assert replies[-1].reply.endswith("The blue hat is cancelled; refund R-5 is on its way.")
 
 
 async def test_a_write_that_failed_is_not_planned_on(serve: Serve) -> None:

@@ -57,8 +57,11 @@ def _arguments(row: ConfirmationRow, locale: str) -> list[str]:
 def _remark(origin: str, locale: str) -> Iterator[str]:
     """Where a value came from; one that stands in the user's own words needs no remark."""
     if from_tool(origin):
-        named = [step for step in steps_of(origin) if _SIMPLE_STEP.fullmatch(step)]
-        yield text("card_from_tool", locale) + (f" ({', '.join(named)})" if named else "")
+        steps = steps_of(origin)
+        named = [step for step in steps if _SIMPLE_STEP.fullmatch(step)]
+        yield text("card_from_tool" if steps else "card_from_others", locale) + (
+            f" ({', '.join(named)})" if named else ""
+        )
     elif origin in (PLAN, OPERATOR):
         yield text(f"card_from_{origin}", locale)
 

@@ -84,9 +84,8 @@ class Planning:
         sources = {step.id: origins(step, spoken, seen) for step in plan.steps}
         record.rounds.append(Round(plan.output.model_dump(mode="json"), sources, home))
         record.from_tools = record.from_tools or bool(plan.steps) or seen
-        record.note(
-            "planned", "planner", steps=[[step.id, step.spec.name] for step in plan.steps], **_model(record)
-        )
+        steps = [[step.id, step.spec.name] for step in plan.steps]
+        record.note("planned", "planner", steps=steps, origins=sources, **_model(record))
         await self._closing.store_plan(record)
         self._speak(record, plan)
         return plan

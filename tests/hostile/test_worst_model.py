@@ -311,7 +311,7 @@ async def test_a_swapped_value_is_on_the_card_and_says_that_nobody_wrote_it(
     await talk.say("facts")
     turn = await talk.say("order 2 tea")
     assert (
-        "• count: 200\n    (atención: este valor no lo escribiste vos, salió de una herramienta)"
+        "• count: 200\n    (atención: este valor no lo escribiste vos, salió de una herramienta o de un texto ajeno)"
         in turn["reply"]
     )
     assert '• item: "tea"\n    (' not in turn["reply"]
