@@ -14,6 +14,7 @@ from .clock import Clock
 from .delivery.courier import ReplyCourier
 from .delivery.http import Outlet
 from .delivery.pace import Pace
+from .delivery.sending import ReplySender
 from .delivery.statuses import Statuses
 from .engine import EmbeddedEngine, ProcessLock, TurnEngine
 from .errors import StartError
@@ -46,6 +47,7 @@ from .turn.parking import Parking
 from .turn.planner import Asking, ModelPlanner, Planner
 from .turn.rounds import Planning
 from .turn.session import SessionLane
+from .turn.surroundings import Surroundings
 from .turn.timers import Timers
 from .turn.tokens import Tokens
 from .turn.view import Views
@@ -115,8 +117,10 @@ def assemble(made_of: Ingredients) -> Parts:
     parking = Parking(database, gate, guard, settings.confirm_ttl_sec, settings.budget_pending_writes)
     closing, executor = Closing(database, audit, gate.tokens), Executor(guard, settings.tool_parallel)
     journal = Journal(database, registry, gate, audit, guard, executor)
+    outlet = Outlet(made_of.clock)
+    senders = senders_of(settings, outlet, Pace(made_of.clock), made_of.apis)
     limits = (settings.max_plan_rounds, settings.budget_steps)
-    planner = made_of.planner or _planner(made_of, models, gate.tokens)
+    planner = made_of.planner or _planner(made_of, models, gate.tokens, senders)
     planning = Planning(planner, registry, closing, executor, parking, limits)
     turn_limits = (settings.budget_turn_s, settings.budget_turn_result_bytes)
     lanes = SessionLane(database, made_of.lease_s, *turn_limits)
@@ -124,10 +128,9 @@ def assemble(made_of: Ingredients) -> Parts:
     decisions = Decisions(database, registry, gate, journal, parking, executor)
     answerer = Answerer(registry, guard, time_zone(settings), models if settings.answerer == "on" else None)
     orchestrator = AgentOrchestrator(lanes, decisions, planning, answerer, closing, views)
-    inbox_limits = Limits(made_of.lease_s, settings.history_messages, settings.budget_queued_messages)
+    shown = settings.history_messages, settings.history_tokens
+    inbox_limits = Limits(made_of.lease_s, *shown, settings.budget_queued_messages)
     inbox = Inbox(database, audit, inbox_limits, settings.default_locale)
-    outlet = Outlet(made_of.clock)
-    senders = senders_of(settings, outlet, Pace(made_of.clock), made_of.apis)
     replies = ReplyCourier(database, senders, gate.tokens)
     deliveries = Deliveries(database, {**_couriers(settings), REPLY: replies})
     engine = _engine(made_of, keys)
@@ -241,17 +244,18 @@ def _models(made_of: Ingredients, database: Database, model: ChatModel, tokens: 
     return Models(database, model, load_prompt(made_of.prompts, "answerer", ANSWERER_SLOTS), ceilings, tokens)
 
 
-def _planner(made_of: Ingredients, models: Models | None, tokens: Tokens) -> Planner:
+def _planner(
+    made_of: Ingredients, models: Models | None, tokens: Tokens, senders: Mapping[str, ReplySender]
+) -> Planner:
     settings = made_of.settings
     if models is None:
         zone = time_zone(settings)
         return EmbeddedPlanner(made_of.registry, tokens, lambda: made_of.clock.now().astimezone(zone).date())
-    asking = Asking(
-        _modes(settings), settings.llm_timeout_s, settings.llm_max_tokens, time_zone(settings),
-        settings.budget_prompt_result_bytes,
-    )  # fmt: skip
+    longest = {name: sender.longest for name, sender in senders.items()}
+    around = Surroundings(made_of.clock, time_zone(settings), longest, settings.budget_prompt_result_bytes)
+    asking = Asking(_modes(settings), settings.llm_timeout_s, settings.llm_max_tokens, around)
     prompt = load_prompt(made_of.prompts, "planner", PLANNER_SLOTS)
-    return ModelPlanner(models, made_of.registry, prompt, asking, made_of.clock)
+    return ModelPlanner(models, made_of.registry, prompt, asking)
 
 
 def _modes(settings: Settings) -> tuple[OutputMode, ...]:

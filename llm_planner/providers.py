@@ -20,7 +20,6 @@ from .channels import (
     TwilioChannel,
     YCloudChannel,
 )
-from .delivery.base import Sender
 from .delivery.chatwoot import Chatwoot
 from .delivery.cloud_api import Template
 from .delivery.generic import GenericReply
@@ -117,7 +116,7 @@ _CHANNELS: Final[Mapping[ProviderName, Callable[[Settings, tuple[str, ...]], Cha
 
 def senders_of(
     settings: Settings, outlet: Outlet, pace: Pace, apis: Mapping[str, str] | None = None
-) -> dict[str, Sender]:
+) -> dict[str, ReplySender]:
     """A sender for each provider whose API the settings give access to; `apis` are other addresses of them.
 
     Raises StartError, without the value, for what can't be used.

@@ -15,6 +15,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from .errors import StartError
+from .model_settings import ModelSettings
 from .observe_settings import ObserveSettings
 from .plan_settings import PlanSettings
 from .provider_settings import WEBHOOK_SECRETS, ProviderSettings
@@ -34,7 +35,7 @@ DRIVERS = frozenset(
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
-class Settings(PlanSettings, ObserveSettings, ProviderSettings):
+class Settings(ModelSettings, PlanSettings, ObserveSettings, ProviderSettings):
     """One attribute a variable, in the order of `.env.example`. Times in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(
@@ -81,7 +82,6 @@ class Settings(PlanSettings, ObserveSettings, ProviderSettings):
 
     tool_modules: Names = ()
     tool_timeout_s: float = Field(20.0, gt=0, le=600)
-    history_messages: int = Field(20, ge=0, le=200)
     confirm_ttl_sec: int = Field(600, ge=1, le=604800)
 
     budget_queued_messages: int = Field(50, ge=1)

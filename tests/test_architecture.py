@@ -18,6 +18,7 @@ GROUND = [
     "settings",
     "provider_settings",
     "plan_settings",
+    "model_settings",
     "i18n",
     "testing",
     "clock",

@@ -1,6 +1,6 @@
 """What the settings alone tell about a process: what is configured, what is missing, what is unsafe."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
@@ -82,7 +82,7 @@ def of_tools(settings: Settings, registry: ToolRegistry) -> Iterator[Finding]:
             yield finding("tools", "note", "role_without_key", tool=spec.name, role=spec.tool.approver)
 
 
-def of_providers(settings: Settings, senders: dict[str, Sender], now: datetime) -> Iterator[Finding]:
+def of_providers(settings: Settings, senders: Mapping[str, Sender], now: datetime) -> Iterator[Finding]:
     """Each provider's door and way back."""
     doors = channels_of(settings)
     if not settings.provider_hmac_secret and "provider" not in settings.model_fields_set:
@@ -116,7 +116,7 @@ def _ready(channel: Channel, method: str, now: datetime) -> bool:
     return True
 
 
-def _way_back(settings: Settings, name: str, senders: dict[str, Sender]) -> Iterator[Finding]:
+def _way_back(settings: Settings, name: str, senders: Mapping[str, Sender]) -> Iterator[Finding]:
     if name not in senders:
         variable = REPLIES_NEED.get(name, "GENERIC_REPLY_URL")
         if name == "twilio" and settings.twilio_account_sid:

@@ -75,6 +75,11 @@ class ReplySender:
         """See Sender."""
         return self._provider.repeatable
 
+    @property
+    def longest(self) -> int:
+        """Characters that one message holds; a longer reply goes in parts."""
+        return self._provider.limits.text
+
     async def send(
         self, reply: OutgoingReply, idempotency_key: str, start_at: Place = START
     ) -> AsyncIterator[Receipt]:

@@ -19,6 +19,7 @@ from ..storage.repositories.turns import Line, TurnRow
 from ..storage.states import TurnState
 from .audit import Audit
 from .record import Held, Lane
+from .window import within
 
 RACES = 50
 """How often an accept is tried again when other messages of the same session win the same instant."""
@@ -47,10 +48,11 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Lease in seconds, history in lines, open turns a session may have."""
+    """Lease in seconds, history in lines and in tokens, open turns a session may have."""
 
     lease_s: float
     history: int
+    history_tokens: int
     queued: int
 
 
@@ -136,7 +138,8 @@ class Inbox:
 
     def _claimed(self, conn: Connection, session: SessionRow, turn: TurnRow, began: float) -> Claimed:
         lane = Lane(session.id, turn.id, turn.seq, session.epoch + 1, turn.attempts)
-        history = turns.history(conn, session.id, turn.seq, self._limits.history)
+        lines = turns.history(conn, session.id, turn.seq, self._limits.history)
+        history = within(lines, self._limits.history_tokens)
         return Claimed(lane, session, turn, history, Held(began + self._limits.lease_s))
 
     async def note(self, key: SessionKey, event: AuditEvent) -> None:

@@ -5,30 +5,25 @@ Two things make plans behind one protocol: a language model (here) and the embed
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
-from ..clock import Clock
 from ..errors import ModelBadAnswer, ModelError, ModelRefusedMode, PlanRejected
 from ..i18n import language
 from ..llm.base import ChatMessage, ChatReply, ChatRequest, OutputMode
 from ..llm.extract import NoJson, extract_plan_json
 from ..llm.names import NameMap
 from ..llm.plan_schema import plan_schema
-from ..messages import Json
 from ..prompts import Prompt
 from ..tools import ToolRegistry
 from .answerer import LANGUAGE_NAMES
-from .digest import digest
 from .models import Models, with_messages
 from .plan import CheckedPlan, PlannerOutput, Rules, check
 from .record import TurnRecord
-from .record import known as results_of
 from .shortlist import Offer, Shortlist
+from .surroundings import Surroundings
 
 REPAIRS = 2
 QUOTED = 4000
@@ -58,13 +53,12 @@ class Planner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """How a model is asked: modes to try in order, seconds, tokens, bytes of results that it is shown."""
+    """How a model is asked: modes to try in order, seconds, tokens, and what it is told besides."""
 
     modes: tuple[OutputMode, ...]
     timeout_s: float
     max_tokens: int
-    zone: ZoneInfo
-    result_bytes: int
+    surroundings: Surroundings
 
 
 class ModelPlanner:
@@ -72,14 +66,11 @@ class ModelPlanner:
 
     replans = True
 
-    def __init__(
-        self, models: Models, registry: ToolRegistry, prompt: Prompt, asking: Asking, clock: Clock
-    ) -> None:
+    def __init__(self, models: Models, registry: ToolRegistry, prompt: Prompt, asking: Asking) -> None:
         self._models = models
         self._registry = registry
         self._prompt = prompt
         self._asking = asking
-        self._clock = clock
         self._names = NameMap(spec.name for spec in registry)
         self._shortlist = Shortlist(registry, self._names, models.redact)
         self._modes = list(asking.modes)
@@ -160,16 +151,8 @@ class ModelPlanner:
 
     def _question(self, record: TurnRecord) -> str:
         """What changes from message to message, after the part that a prefix cache keeps."""
-        known: dict[str, Json] = {"now": _local(self._clock.now(), self._asking.zone)}
-        facts = {
-            name: fact["value"] for name, fact in record.caller.facts.items() if fact["value"] is not None
-        }
-        if facts:
-            known["facts"] = facts
-        if record.rounds:
-            found = results_of(record.rounds).values()
-            known["results"] = digest(found, self._asking.result_bytes)
-        return f"<data>\n{self._models.data(known)}\n</data>\n\n{self._models.redact(record.asked[0])}"
+        known = self._models.data(self._asking.surroundings.of(record))
+        return f"<data>\n{known}\n</data>\n\n{self._models.redact(record.asked[0])}"
 
     def _make_system(self, tools: str, tongue: str) -> str:
         return self._prompt.render(tools=tools, language=LANGUAGE_NAMES[tongue])
@@ -177,10 +160,6 @@ class ModelPlanner:
     def _make_schema(self, names: Sequence[str]) -> Mapping[str, object]:
         specs = [spec for spec in self._registry if spec.name in names]
         return plan_schema({self._names.to_model(spec.name): spec.schema for spec in specs})
-
-
-def _local(moment: datetime, zone: ZoneInfo) -> str:
-    return moment.astimezone(zone).strftime("%A %Y-%m-%d %H:%M %Z")
 
 
 def _shape_problems(error: ValidationError) -> list[str]:
