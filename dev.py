@@ -3,7 +3,7 @@
 
 usage: python dev.py COMMAND
 
-    run [options]        the server and its page, on http://localhost:8000 (HOST and PORT are honoured)
+    run [options]        the server with its console, on http://localhost:8000 (HOST and PORT are honoured)
     test [pytest args]   the whole suite, on SQLite and every MySQL or MariaDB server that can be started;
                          TEST_DB_URLS (comma-separated) names servers to use instead
     lint                 formatting, ruff and mypy

@@ -231,6 +231,89 @@ CREATE INDEX ix_tool_runs_id ON tool_runs (id);
 
 UPDATE alembic_version SET version_num='0003' WHERE alembic_version.version_num = '0002';
 
+-- Running upgrade 0003 -> 0004
+
+CREATE TABLE operators (
+    name VARCHAR(64) NOT NULL, 
+    person VARCHAR(64) NOT NULL, 
+    `role` VARCHAR(64) NOT NULL, 
+    password VARCHAR(255) NOT NULL, 
+    created_at DATETIME(6) NOT NULL, 
+    created_by VARCHAR(64) NOT NULL, 
+    disabled_at DATETIME(6), 
+    PRIMARY KEY (name)
+)ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_bin;
+
+CREATE TABLE console_logins (
+    id VARCHAR(64) NOT NULL, 
+    operator VARCHAR(64) NOT NULL, 
+    credential VARCHAR(64) NOT NULL, 
+    created_at DATETIME(6) NOT NULL, 
+    expires_at DATETIME(6) NOT NULL, 
+    PRIMARY KEY (id)
+)ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_bin;
+
+CREATE TABLE api_keys (
+    id VARCHAR(36) NOT NULL, 
+    name VARCHAR(64) NOT NULL, 
+    `role` VARCHAR(64) NOT NULL, 
+    scopes VARCHAR(128) NOT NULL, 
+    secret VARCHAR(64) NOT NULL, 
+    created_at DATETIME(6) NOT NULL, 
+    expires_at DATETIME(6), 
+    disabled_at DATETIME(6), 
+    PRIMARY KEY (id)
+)ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_bin;
+
+CREATE TABLE model_prompts (
+    session_id VARCHAR(36) NOT NULL, 
+    id VARCHAR(36) NOT NULL, 
+    `system` VARCHAR(64), 
+    messages MEDIUMTEXT NOT NULL, 
+    at DATETIME(6) NOT NULL, 
+    PRIMARY KEY (session_id, id)
+)ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_bin;
+
+CREATE TABLE prompt_texts (
+    hash VARCHAR(64) NOT NULL, 
+    text MEDIUMTEXT NOT NULL, 
+    PRIMARY KEY (hash)
+)ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_bin;
+
+ALTER TABLE sessions ADD COLUMN handed_to VARCHAR(64);
+
+CREATE INDEX ix_operators_person ON operators (person);
+
+CREATE INDEX ix_logins_operator ON console_logins (operator);
+
+CREATE INDEX ix_logins_expires ON console_logins (expires_at);
+
+CREATE INDEX ix_prompts_at ON model_prompts (at);
+
+CREATE INDEX ix_sessions_principal ON sessions (principal, id);
+
+CREATE INDEX ix_sessions_label ON sessions (label, id);
+
+CREATE INDEX ix_confirmations_state_id ON pending_confirmations (state, id);
+
+CREATE INDEX ix_confirmations_approver ON pending_confirmations (approver, state, id);
+
+CREATE INDEX ix_outbox_id ON outbox (id);
+
+CREATE INDEX ix_outbox_state ON outbox (state, id);
+
+CREATE INDEX ix_tool_runs_state_id ON tool_runs (state, id);
+
+CREATE INDEX ix_model_calls_turn ON model_calls (turn_id);
+
+CREATE INDEX ix_model_calls_at ON model_calls (at, outcome, ms, input_tokens, output_tokens);
+
+CREATE INDEX ix_audit_kind ON audit_events (kind, at, session_id, seq);
+
+CREATE INDEX ix_audit_actor ON audit_events (actor, at, session_id, seq);
+
+UPDATE alembic_version SET version_num='0004' WHERE alembic_version.version_num = '0003';
+
 
 CREATE TABLE alembic_version_app (
     version_num VARCHAR(32) NOT NULL, 

@@ -23,12 +23,16 @@ from .api.auth import Doorkeeper
 from .api.edge import Edge, problem, problem_of
 from .api.feed import Sources
 from .api.jwt import JwtVerifier
-from .assembly import Ingredients, Parts, assemble, sqlite_lock, tool_registry
+from .api.machine_keys import MachineKeys
+from .assembly import PROMPTS, Ingredients, Parts, assemble, sqlite_lock, tool_registry
 from .clock import Clock, SystemClock
+from .console import doors as console
+from .console.house import House, Outside
 from .errors import DatabaseUnavailable, PlannerError
 from .exporting import start_exporting
 from .llm.base import ChatModel
 from .logs import configure_logs
+from .prompts import load_prompt
 from .providers import public_base, secret_setting
 from .settings import Settings, load_settings
 from .storage.migrate import Migrations, app_migrations, core_migrations
@@ -144,7 +148,7 @@ async def upgrade(parts: Parts, migrations: Sequence[Migrations]) -> None:
 def _open_doors(app: FastAPI, parts: Parts, blueprint: Blueprint) -> None:
     settings = parts.settings
     verifier = JwtVerifier(settings, _fetch) if settings.who_may_chat == "jwt" else None
-    doorkeeper = Doorkeeper(settings, parts.keys, verifier)
+    doorkeeper = Doorkeeper(settings, parts.keys, verifier, MachineKeys(parts.database))
     desk = turns.Desk(parts.inbox, Sources(parts.engine, parts.worker.waiters, parts.views))
     vitals = health.Vitals(__version__, parts.database, blueprint.migrations, not settings.production)
     app.include_router(health.router(vitals))
@@ -153,6 +157,28 @@ def _open_doors(app: FastAPI, parts: Parts, blueprint: Blueprint) -> None:
     office = operators.Office(parts.database, doorkeeper, desk)
     app.include_router(operators.router(office))
     app.include_router(writes.router(office))
+    app.include_router(console.router(_house(parts, blueprint, office), blueprint.ingredients.clock))
+
+
+def _house(parts: Parts, blueprint: Blueprint, office: operators.Office) -> House:
+    settings, folder = parts.settings, blueprint.ingredients.prompts
+    planner = parts.model.name if parts.model is not None else "embedded"
+    outside = Outside(planner, tuple(parts.channels), settings.smtp_url is not None)
+    there = [name for name in PROMPTS if (folder / f"{name}.md").is_file()]
+    prompts = [load_prompt(folder, name, PROMPTS[name]) for name in there]
+    return House(
+        settings=settings,
+        keys=parts.keys,
+        office=office,
+        registry=parts.registry,
+        audit=parts.audit,
+        guard=parts.guard,
+        inbox=parts.inbox,
+        views=parts.views,
+        nudge=parts.worker.nudge,
+        prompts=prompts,
+        outside=outside,
+    )
 
 
 def _provider_door(parts: Parts, clock: Clock) -> provider.ProviderDoor:

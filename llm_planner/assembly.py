@@ -38,6 +38,7 @@ from .turn.decisions import Decisions
 from .turn.embedded_planner import EmbeddedPlanner
 from .turn.executor import Executor
 from .turn.guard import Guard
+from .turn.handover import Handover
 from .turn.inbox import Inbox, Limits
 from .turn.journal import Journal
 from .turn.models import Ceilings, Models
@@ -57,8 +58,8 @@ LEASE_S = 30.0
 SWEEP_S = 3.0
 OLLAMA_LOCAL, OLLAMA_CLOUD = "http://localhost:11434", "https://ollama.com"
 OPENAI = "https://api.openai.com/v1"
-PLANNER_SLOTS = frozenset(["tools", "language"])
-ANSWERER_SLOTS = frozenset(["language"])
+PROMPTS = {"planner": frozenset(["tools", "language"]), "answerer": frozenset(["language"])}
+"""The prompt files, with the slots that each may use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,9 @@ def assemble(made_of: Ingredients) -> Parts:
     views = Views(database, gate.tokens)
     decisions = Decisions(database, registry, gate, journal, parking, executor)
     answerer = Answerer(registry, guard, time_zone(settings), models if settings.answerer == "on" else None)
-    orchestrator = AgentOrchestrator(lanes, decisions, planning, answerer, closing, views)
+    orchestrator = AgentOrchestrator(
+        lanes, (decisions, Handover(database, registry)), planning, answerer, closing, views
+    )
     shown = settings.history_messages, settings.history_tokens
     inbox_limits = Limits(made_of.lease_s, *shown, settings.budget_queued_messages)
     inbox = Inbox(database, audit, inbox_limits, settings.default_locale)
@@ -241,7 +244,9 @@ def _models(made_of: Ingredients, database: Database, model: ChatModel, tokens: 
         (settings.budget_principal_calls, settings.budget_principal_tokens),
         (settings.budget_account_calls, settings.budget_account_tokens),
     )
-    return Models(database, model, load_prompt(made_of.prompts, "answerer", ANSWERER_SLOTS), ceilings, tokens)
+    return Models(
+        database, model, load_prompt(made_of.prompts, "answerer", PROMPTS["answerer"]), ceilings, tokens
+    )
 
 
 def _planner(
@@ -254,7 +259,7 @@ def _planner(
     longest = {name: sender.longest for name, sender in senders.items()}
     around = Surroundings(made_of.clock, time_zone(settings), longest, settings.budget_prompt_result_bytes)
     asking = Asking(_modes(settings), settings.llm_timeout_s, settings.llm_max_tokens, around)
-    prompt = load_prompt(made_of.prompts, "planner", PLANNER_SLOTS)
+    prompt = load_prompt(made_of.prompts, "planner", PROMPTS["planner"])
     return ModelPlanner(models, made_of.registry, prompt, asking)
 
 

@@ -11,6 +11,7 @@ from .commands.completing import completion
 from .commands.database import db
 from .commands.doctor import doctor
 from .commands.evaluating import evaluate
+from .commands.operators import operators
 from .commands.outbox import outbox
 from .commands.planning import plan
 from .commands.server import run, worker
@@ -69,6 +70,7 @@ COMMANDS = (
     outbox,
     writes,
     webhook,
+    operators,
     completion,
     doctor,
 )

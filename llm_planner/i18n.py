@@ -224,6 +224,11 @@ _TEXTS: Final[dict[str, tuple[str, str, str]]] = {
         "a person found that it was not done",
         "uma pessoa verificou que não foi feito",
     ),
+    "handed_over": (
+        "Una persona sigue esta conversación y te va a responder por acá.",
+        "A person has taken over this conversation and will answer here.",
+        "Uma pessoa assumiu esta conversa e vai responder por aqui.",
+    ),
     "decision_stale": (
         "Esa operación ya estaba resuelta o cambió.",
         "That operation was decided already, or it changed.",

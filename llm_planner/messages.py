@@ -49,6 +49,8 @@ class Decision:
     digest: str | None = None
     args: Mapping[str, Json] | None = None
     reason: str | None = None
+    also: tuple[str, ...] = ()
+    """Every name that the operator's person goes by: linked logins count as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +75,16 @@ class InboundMessage:
     verbs: bool = True
     decision: Decision | None = None
     route: Route | None = None
+    speaker: str | None = None
+    """The operator who wrote it to the user, in the agent's place."""
 
     def digest(self) -> str:
         """SHA-256 over what the message says, hex: same id with another digest is a conflict."""
         decided = None
         if self.decision is not None:
             decided = [self.decision.confirmation_id, self.decision.decision, self.decision.operator]
-        return hashlib.sha256(canonical([self.text, self.locale, self.verbs, decided])).hexdigest()
+        spoken = [self.speaker] if self.speaker is not None else []
+        return hashlib.sha256(canonical([self.text, self.locale, self.verbs, decided, *spoken])).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

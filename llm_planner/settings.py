@@ -14,6 +14,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from .console_settings import ConsoleSettings
 from .errors import StartError
 from .model_settings import ModelSettings
 from .observe_settings import ObserveSettings
@@ -35,7 +36,7 @@ DRIVERS = frozenset(
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
-class Settings(ModelSettings, PlanSettings, ObserveSettings, ProviderSettings):
+class Settings(ModelSettings, PlanSettings, ConsoleSettings, ObserveSettings, ProviderSettings):
     """One attribute a variable, in the order of `.env.example`. Times in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(
@@ -331,6 +332,7 @@ def short_secrets(settings: Settings) -> list[str]:
     values = {
         "SECRET_KEY": _whole(settings.secret_key),
         "SECRET_KEY_PREVIOUS": _whole(settings.secret_key_previous),
+        "CONSOLE_PASSWORD": _whole(settings.console_password),
         "INTERNAL_API_KEY": [key for _, key in settings.internal_keys],
         "OPERATOR_API_KEYS": [key for _, _, key in _operators_or_none(settings)],
         "WHATSAPP_VERIFY_TOKEN": secrets_of(settings.whatsapp_verify_token),

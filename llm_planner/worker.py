@@ -13,7 +13,7 @@ from .messages import TurnView
 from .telemetry import NAME, Value, measured
 from .turn.inbox import Claimed, Inbox
 from .turn.orchestrator import MOST_ATTEMPTS, AgentOrchestrator
-from .turn.outbox import Deliveries
+from .turn.outbox import Deliveries, Nudge
 from .turn.progress import Watch
 from .turn.record import Lane
 from .turn.session import SessionLane
@@ -58,6 +58,11 @@ class Worker:
         self._timers = timers
         self._held: dict[Lane, tuple[Claimed, asyncio.Timeout]] = {}
         self.waiters = Waiters()
+
+    @property
+    def nudge(self) -> Nudge:
+        """Says that something can be delivered now."""
+        return self._deliveries.nudge
 
     async def run_next(self, session_id: str, claimed: Claimed | None) -> bool:
         """Work on the oldest open turn of a session. True if there may be another one."""

@@ -32,6 +32,7 @@ _REQUIREMENT = re.compile(r"[A-Za-z0-9._-]+")
 _NOT_SHIPPED = ("storage/migrations/",)
 _FAMILIES = {
     "Apache Software License": "Apache-2.0",
+    "BSD License": "BSD-3-Clause",
     "MIT License": "MIT",
     "Python Software Foundation License": "PSF-2.0",
 }

@@ -22,6 +22,7 @@ REQUIREMENTS = {
     "http.agent": "POST /agent answers a turn by WEB_AUTH",
     "http.wa-agent": "POST /wa/agent needs x-api-key, one of INTERNAL_API_KEY; 401 otherwise, and while none is set",
     "http.approvals": "GET /approvals, /approvals/{id}, POST /approvals/{id}/resolve for operators; 404, 409",
+    "http.console": "/console for operators; / leads there",
     "http.operators": "GET /sessions, /sessions/{id}, /turns/{id}, /audit, /metrics for operators",
     "http.lists": "lists are {items, next}",
     "http.docs": "/docs in development",
@@ -116,6 +117,7 @@ LATER = {
     "RETENTION_*": 3,
     "/console, CONSOLE_PASSWORD, init, chat, operators, doctor": 6,
     "/console, CONSOLE_PASSWORD, operators, doctor": 6,
+    "init, chat, doctor, OTEL_*": 6,
     "TURN_ENGINE, TEMPORAL_ADDRESS, RETENTION_*": 3,
 }
 """Points of the contract that belong to issues which are still open."""

@@ -126,7 +126,7 @@ async def test_the_curl_examples_answer(sqlite_template: Path, tmp_path: Path) -
 async def test_the_tables_of_endpoints_name_every_route(sqlite_template: Path, tmp_path: Path) -> None:
     async with served(sqlite_template, tmp_path, model=ScriptedModel([])) as client:
         _, schema = await client.get("/openapi.json")
-        for page in ("/", "/docs"):
+        for page in ("/", "/chat", "/console", "/docs"):
             async with client.http.get(client.url + page) as answer:
                 assert answer.status == 200
     paths: dict[str, dict[str, Any]] = schema["paths"]
@@ -134,7 +134,7 @@ async def test_the_tables_of_endpoints_name_every_route(sqlite_template: Path, t
     for text in (ENGLISH, SPANISH):
         section = text.partition("\n## Endpoints\n")[2].partition("```")[0]
         listed = {without_names(route) for route in re.findall(r"`((?:GET|POST) /[^`]*)`", section)}
-        assert listed == routes | {"GET /", "GET /docs"}
+        assert listed == routes | {"GET /", "GET /chat", "GET /console", "GET /docs"}
 
 
 def without_names(route: str) -> str:

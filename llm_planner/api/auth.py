@@ -1,4 +1,4 @@
-"""Who is calling: internal API keys, operators' keys, and the three ways of `WEB_AUTH`."""
+"""Who is calling: internal API keys, keys of operators and machines, and the three ways of `WEB_AUTH`."""
 
 import base64
 import hashlib
@@ -16,6 +16,7 @@ from ..keys import Keyring
 from ..messages import SessionKey, canonical
 from ..settings import Settings
 from .jwt import JwtVerifier
+from .machine_keys import MachineKeys
 
 WEB, WHATSAPP = "web", "wa"
 READERS = frozenset(["viewer", "operator", "approver", "admin"])
@@ -54,25 +55,35 @@ class Caller:
 class Doorkeeper:
     """Turns credentials into identities. Comparisons take the same time whatever is wrong."""
 
-    def __init__(self, settings: Settings, keys: Keyring, jwt: JwtVerifier | None) -> None:
+    def __init__(
+        self, settings: Settings, keys: Keyring, jwt: JwtVerifier | None, machines: MachineKeys
+    ) -> None:
         self._settings = settings
         self._keys = keys
         self._jwt = jwt
+        self._machines = machines
 
-    def operator(self, request: Request) -> Operator:
-        """The operator of a Bearer key. Raises Unauthorized."""
-        given = bearer(request)
-        found = None
+    async def operator(self, request: Request, scope: str) -> Operator:
+        """The operator of a Bearer key: one of the environment, or a machine's with this scope.
+
+        Raises Unauthorized, or Forbidden for a key that is good elsewhere.
+        """
+        given, found = bearer(request), None
         for name, role, key in self._settings.operators:
             if given is not None and hmac.compare_digest(key.encode(), _raw(given)):
                 found = Operator(name, role)
-        if found is None:
-            raise Unauthorized("a key of OPERATOR_API_KEYS is needed, as Bearer")
-        return found
+        if found is not None:
+            return found
+        machine = await self._machines.find(given) if given is not None else None
+        if machine is None:
+            raise Unauthorized("a key of OPERATOR_API_KEYS or of `operators key` is needed, as Bearer")
+        if scope not in machine.scopes.split(","):
+            raise Forbidden(f"this key has no scope {scope}")
+        return Operator(machine.name, machine.role)
 
-    def reader(self, request: Request) -> Operator:
+    async def reader(self, request: Request, scope: str) -> Operator:
         """The same, for what only the general roles may see."""
-        operator = self.operator(request)
+        operator = await self.operator(request, scope)
         if not operator.sees_everything:
             raise Forbidden("this role sees approvals only")
         return operator

@@ -1,4 +1,4 @@
-"""Liveness and readiness, and the page at `/`."""
+"""Liveness and readiness, and the users' page at `/chat`."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from pathlib import Path
 from fastapi import APIRouter
 from sqlalchemy import Connection
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 
 from ..errors import DatabaseUnavailable, NotFound
 from ..storage.database import Database, now
@@ -59,6 +59,11 @@ def router(vitals: Vitals) -> APIRouter:
         return _json({"status": "ready"})
 
     @routes.get("/", include_in_schema=False)
+    async def root() -> Response:
+        """Who runs this looks at the console first; users are sent to `/chat`."""
+        return RedirectResponse("/console", 307)
+
+    @routes.get("/chat", include_in_schema=False)
     async def page() -> Response:
         """A plain page to talk to the agent."""
         return FileResponse(

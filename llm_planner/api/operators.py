@@ -4,7 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -17,7 +17,7 @@ from ..errors import Conflict, Forbidden, InvalidRequest, NotFound
 from ..ids import new_id
 from ..messages import Decision, InboundMessage, Json
 from ..storage.database import Database, now
-from ..storage.repositories import audit, confirmations, sessions, turns, writes
+from ..storage.repositories import audit, confirmations, operators, sessions, turns, writes
 from ..storage.repositories.confirmations import ConfirmationRow
 from ..storage.states import ConfirmationState
 from ..turn.rulings import may_decide
@@ -61,7 +61,8 @@ def router(office: Office) -> APIRouter:
     @routes.get("/approvals")
     async def approvals(request: Request) -> Response:
         """Parked writes, newest first."""
-        operator, (after, limit) = office.doorkeeper.operator(request), page_of(request)
+        operator = await office.doorkeeper.operator(request, "approvals")
+        after, limit = page_of(request)
         state = request.query_params.get("status")
         if state is not None and state not in ConfirmationState.__members__.values():
             raise InvalidRequest(f"status: one of {', '.join(ConfirmationState)}")
@@ -79,19 +80,19 @@ def router(office: Office) -> APIRouter:
     @routes.post("/approvals/{confirmation_id}/resolve")
     async def resolve(request: Request, confirmation_id: str) -> Response:
         """Approve, reject or edit. The decision runs in the session's own lane, like a message."""
-        operator = office.doorkeeper.operator(request)
+        operator = await office.doorkeeper.operator(request, "approvals")
         row = await _seen(office, request, confirmation_id)
         body = parsed(Resolution, await json_body(request))
         decision = Decision(
             row.id, body.decision, operator.name, (operator.role,), body.digest, body.args, body.reason
         )
-        await _resolve(office, row, decision)
+        await resolve_approval(office, row, decision)
         return as_json(approval_json(await _seen(office, request, confirmation_id)))
 
     @routes.get("/sessions")
     async def all_sessions(request: Request) -> Response:
         """Sessions, newest first."""
-        office.doorkeeper.reader(request)
+        await office.doorkeeper.reader(request, "sessions")
         after, limit = page_of(request)
         rows = await office.database.read(lambda conn: sessions.page(conn, after, limit))
         return listed([session_json(row) for row in rows], rows[-1].id if len(rows) == limit else None)
@@ -99,7 +100,7 @@ def router(office: Office) -> APIRouter:
     @routes.get("/sessions/{session_id}")
     async def session(request: Request, session_id: str) -> Response:
         """One session with its latest turns."""
-        office.doorkeeper.reader(request)
+        await office.doorkeeper.reader(request, "sessions")
         row = await office.database.read(lambda conn: sessions.by_id(conn, session_id))
         if row is None:
             raise NotFound("there is no such session")
@@ -109,7 +110,7 @@ def router(office: Office) -> APIRouter:
     @routes.get("/turns/{turn_id}")
     async def turn(request: Request, turn_id: str) -> Response:
         """One turn: its plan, its results, its state."""
-        office.doorkeeper.reader(request)
+        await office.doorkeeper.reader(request, "sessions")
         row = await office.database.read(lambda conn: turns.find(conn, turn_id))
         if row is None:
             raise NotFound("there is no such turn")
@@ -118,7 +119,7 @@ def router(office: Office) -> APIRouter:
     @routes.get("/audit")
     async def trail(request: Request) -> Response:
         """Audit events, newest first; `session_id`, `turn_id` and `kind` filter."""
-        office.doorkeeper.reader(request)
+        await office.doorkeeper.reader(request, "audit")
         cursor, limit = page_of(request)
         below = _place(cursor) if cursor is not None else None
         where = {name: request.query_params[name] for name in AUDIT_FILTERS if name in request.query_params}
@@ -130,7 +131,7 @@ def router(office: Office) -> APIRouter:
     @routes.get("/metrics")
     async def metrics(request: Request) -> Response:
         """Gauges in the Prometheus text format."""
-        office.doorkeeper.reader(request)
+        await office.doorkeeper.reader(request, "metrics")
         found = await office.database.read(
             lambda conn: (
                 sessions.count_open(conn), confirmations.count_pending(conn), writes.count_unknown(conn),
@@ -143,11 +144,14 @@ def router(office: Office) -> APIRouter:
     return routes
 
 
-async def _resolve(office: Office, row: ConfirmationRow, decision: Decision) -> None:
+async def resolve_approval(office: Office, row: ConfirmationRow, decision: Decision) -> None:
     """Check what can be said at once, then decide in the lane. Raises what the lane answered."""
-    session = await office.database.read(lambda conn: sessions.by_id(conn, row.session_id))
+    session, names = await office.database.read(
+        lambda conn: (sessions.by_id(conn, row.session_id), operators.names_of(conn, decision.operator))
+    )
     if session is None:
         raise NotFound("there is no such approval")
+    decision = replace(decision, also=tuple(sorted(names)))
     may_decide(row, decision, session.principal)
     moment = await office.database.read(now)
     if row.expires_at <= moment:
@@ -163,12 +167,13 @@ async def _resolve(office: Office, row: ConfirmationRow, decision: Decision) -> 
 
 
 def sees(operator: Operator, row: ConfirmationRow) -> bool:
+    """Whether this operator may know of the row: a role that tools name sees its own."""
     return operator.sees_everything or row.approver == operator.role
 
 
 async def _seen(office: Office, request: Request, confirmation_id: str) -> ConfirmationRow:
     """The row, if this operator may see it. Raises NotFound for both reasons alike."""
-    operator = office.doorkeeper.operator(request)
+    operator = await office.doorkeeper.operator(request, "approvals")
     row = await office.database.read(lambda conn: confirmations.find(conn, confirmation_id))
     if row is None or not sees(operator, row):
         raise NotFound("there is no such approval")

@@ -35,7 +35,8 @@ def router(office: Office) -> APIRouter:
     @routes.get("/writes")
     async def all_writes(request: Request) -> Response:
         """Calls of confirmed writes, newest first; `state` filters, and `unknown` needs a person."""
-        operator, (after, limit) = office.doorkeeper.operator(request), page_of(request)
+        operator = await office.doorkeeper.operator(request, "approvals")
+        after, limit = page_of(request)
         state = request.query_params.get("state")
         if state is not None and state not in RunState.__members__.values():
             raise InvalidRequest(f"state: one of {', '.join(RunState)}")
@@ -48,13 +49,13 @@ def router(office: Office) -> APIRouter:
     @routes.get("/writes/{write_id}")
     async def one_write(request: Request, write_id: str) -> Response:
         """One call."""
-        operator = office.doorkeeper.operator(request)
+        operator = await office.doorkeeper.operator(request, "approvals")
         return as_json(write_json(await _seen(office, operator, write_id)))
 
     @routes.post("/writes/{write_id}/settle")
     async def settle(request: Request, write_id: str) -> Response:
         """Say what became of a write whose outcome is unknown. It runs in the session's own lane."""
-        operator = office.doorkeeper.operator(request)
+        operator = await office.doorkeeper.operator(request, "approvals")
         await _seen(office, operator, write_id)
         body = parsed(Settlement, await json_body(request))
         decision = Decision(write_id, body.outcome, operator.name, (operator.role,), reason=body.reason)

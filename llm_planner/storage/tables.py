@@ -103,9 +103,12 @@ sessions = Table(
     Column("locked_until", Moment),
     Column("parked_until", Moment),
     Column("created_at", Moment, nullable=False),
+    Column("handed_to", String(64)),
     UniqueConstraint("key_hash", name="uq_sessions_key_hash"),
     Index("ix_sessions_open", "open_turns", "lease_until"),
     Index("ix_sessions_created", "created_at", "id"),
+    Index("ix_sessions_principal", "principal", "id"),
+    Index("ix_sessions_label", "label", "id"),
     **MYSQL,
 )
 
@@ -178,6 +181,8 @@ audit_events = Table(
     PrimaryKeyConstraint("session_id", "seq"),
     Index("ix_audit_turn", "turn_id"),
     Index("ix_audit_at", "at", "session_id", "seq"),
+    Index("ix_audit_kind", "kind", "at", "session_id", "seq"),
+    Index("ix_audit_actor", "actor", "at", "session_id", "seq"),
     **MYSQL,
 )
 
@@ -211,6 +216,8 @@ pending_confirmations = Table(
     Index("ix_confirmations_turn", "session_id", "turn_id"),
     Index("ix_confirmations_id", "id"),
     Index("ix_confirmations_state", "state", "expires_at"),
+    Index("ix_confirmations_state_id", "state", "id"),
+    Index("ix_confirmations_approver", "approver", "state", "id"),
     **MYSQL,
 )
 
@@ -236,6 +243,7 @@ tool_runs = Table(
     UniqueConstraint("session_id", "confirmation_id", name="uq_tool_runs_confirmation"),
     Index("ix_tool_runs_id", "id"),
     Index("ix_tool_runs_state", "state", "deadline_at"),
+    Index("ix_tool_runs_state_id", "state", "id"),
     **MYSQL,
 )
 
@@ -256,6 +264,8 @@ model_calls = Table(
     Column("ms", Integer, nullable=False),
     Column("at", Moment, nullable=False),
     PrimaryKeyConstraint("session_id", "id"),
+    Index("ix_model_calls_turn", "turn_id"),
+    Index("ix_model_calls_at", "at", "outcome", "ms", "input_tokens", "output_tokens"),
     **MYSQL,
 )
 
@@ -279,6 +289,8 @@ outbox = Table(
     UniqueConstraint("session_id", "idempotency_key", name="uq_outbox_key"),
     Index("ix_outbox_due", "state", "due_at"),
     Index("ix_outbox_created", "created_at", "id"),
+    Index("ix_outbox_id", "id"),
+    Index("ix_outbox_state", "state", "id"),
     **MYSQL,
 )
 

@@ -42,7 +42,7 @@ class Answerer:
         shown = {row.id for row in parked} | {row.id for row in self._replaced(record)}
         waiting = any(row.approver == "user" and row.id not in shown for row in record.pending)
         below = [text("still_pending", record.locale)] if waiting else []
-        if not (above or cards or below):
+        if not (above or cards or below or record.quiet):
             above = [text("nothing_to_say", record.locale)]
         return Answer(tuple(above), tuple(cards), tuple(below))
 

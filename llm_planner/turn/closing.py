@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from ..errors import LaneLost
 from ..storage.database import Database, now
-from ..storage.repositories import audit, confirmations, outbox, sessions, turns
+from ..storage.repositories import audit, confirmations, outbox, prompts, sessions, turns
 from ..storage.repositories.sessions import Release, SessionRow
 from ..storage.states import TurnState
 from .audit import TRIES, Audit
@@ -59,6 +59,7 @@ class Closing:
             raise LaneLost("the session's lane was taken over")
         turns.say(conn, _lines(record, heard, reply, moment))
         turns.record_calls(conn, [{**call, "at": moment} for call in record.calls])
+        prompts.keep(conn, record.prompts, record.prompt_texts, moment)
         for turn_id, rounds in record.home_rounds.items():
             turns.keep_rounds(conn, lane.session_id, turn_id, [round_.stored() for round_ in rounds])
         # Only a new request takes an older one's place: not an edit, nor a step that goes on after another.
@@ -120,19 +121,11 @@ def _lines(record: TurnRecord, heard: str, reply: str, moment: datetime) -> list
         "turn_id": lane.turn_id,
         "created_at": moment,
     }
-    return [
-        {
-            **common,
-            "role": "user",
-            "kind": shown,
-            "text": heard,
-            "from_tools": int(not record.message.verbs),
-        },
-        {
-            **common,
-            "role": "assistant",
-            "kind": said,
-            "text": reply,
-            "from_tools": int(record.from_tools),
-        },
-    ]
+    if record.message.speaker is not None:
+        return [{**common, "role": "operator", "kind": "message", "text": reply, "from_tools": 0}]
+    foreign = int(not record.message.verbs)
+    lines = [{**common, "role": "user", "kind": shown, "text": heard, "from_tools": foreign}]
+    if not record.quiet:
+        own = int(record.from_tools)
+        lines.append({**common, "role": "assistant", "kind": said, "text": reply, "from_tools": own})
+    return lines

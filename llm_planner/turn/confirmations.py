@@ -24,7 +24,7 @@ from ..storage.states import ConfirmationState, RunState
 from ..tools import ToolRegistry
 from .audit import Audit
 from .guard import Guard
-from .record import TurnRecord
+from .record import USER, TurnRecord
 from .tokens import Tokens
 
 logger = logging.getLogger("llm_planner.confirmations")
@@ -178,7 +178,8 @@ class Confirmations:
         )
         confirmations.intend(conn, run)
         told = {"confirmation": row.id, "tool": row.tool, "args": row.args, "origins": row.origins}
-        event = AuditEvent("confirmation_claimed", actor, told, lane.turn_id)
+        who = USER if actor == record.session.principal else actor
+        event = AuditEvent("confirmation_claimed", who, told, lane.turn_id)
         self._audit.append(conn, lane.session_id, [*record.events, event], moment)
         return Claim(row, run, fresh=True)
 
@@ -191,7 +192,7 @@ class Confirmations:
                 record.events.clear()
         elif found.ended is not None:
             record.pending = tuple(row for row in record.pending if row.approver != "user")
-            record.note("confirmations_locked", record.session.principal, expired=found.ended)
+            record.note("confirmations_locked", USER, expired=found.ended)
         elif found.expired is not None:
             record.note("confirmation_expired", confirmation=found.expired.id, tool=found.expired.tool)
         return found

@@ -20,7 +20,7 @@ from .journal import Journal
 from .parking import Parking
 from .plan import CheckedPlan, PlannerOutput, Rules, check
 from .progress import Stage
-from .record import Carried, Round, StepResult, TurnRecord, known, stored_round
+from .record import USER, Carried, Round, StepResult, TurnRecord, known, stored_round
 from .rulings import Rulings
 from .settling import OUTCOMES, Settling
 from .verbs import Verb, parse
@@ -92,7 +92,7 @@ class Decisions:
             await self._execute(record, claim)
 
     def _refuse(self, record: TurnRecord, code: str) -> None:
-        record.note("confirmation_refused", record.session.principal, reason=code)
+        record.note("confirmation_refused", USER, reason=code)
         record.end("refused", code, text(code, record.locale))
 
     def _show(self, record: TurnRecord) -> None:
@@ -105,9 +105,7 @@ class Decisions:
         gone = {row.id for row in done}
         record.pending = tuple(row for row in record.pending if row.id not in gone)
         for row in done:
-            record.note(
-                "confirmation_cancelled", record.session.principal, confirmation=row.id, tool=row.tool
-            )
+            record.note("confirmation_cancelled", USER, confirmation=row.id, tool=row.tool)
         if done:
             record.end("cancelled", None, text("cancelled", record.locale, what=_names(done)))
         elif late:

@@ -109,7 +109,7 @@ class Inbox:
             if turns.recall(conn, session.id, message.message_id) is not None:
                 raise Known
             raise Busy("this session has too many messages waiting")
-        if message.decision is not None:
+        if message.decision is not None or message.speaker is not None:
             message = replace(message, route=_latest_route(conn, session))
         lease = moment + timedelta(seconds=self._limits.lease_s)
         take = take and session.open_turns == 0 and session.idle(moment)
@@ -203,6 +203,7 @@ def to_row(message: InboundMessage) -> dict[str, Any]:
         "verbs": message.verbs,
         "decision": asdict(message.decision) if message.decision else None,
         "route": asdict(message.route) if message.route else None,
+        "speaker": message.speaker,
     }
 
 
@@ -210,9 +211,19 @@ def from_row(key: SessionKey, message_id: str, stored: Mapping[str, Any]) -> Inb
     """The message again."""
     decision = stored["decision"]
     if decision is not None:
-        decision = Decision(**{**decision, "roles": tuple(decision["roles"])})
+        named = {name: tuple(decision.get(name, ())) for name in ("roles", "also")}
+        decision = Decision(**{**decision, **named})
     route = Route(**stored["route"]) if stored.get("route") else None
-    return InboundMessage(key, message_id, stored["text"], stored["locale"], stored["verbs"], decision, route)
+    return InboundMessage(
+        key,
+        message_id,
+        stored["text"],
+        stored["locale"],
+        stored["verbs"],
+        decision,
+        route,
+        stored.get("speaker"),
+    )
 
 
 def _latest_route(conn: Connection, session: SessionRow) -> Route | None:

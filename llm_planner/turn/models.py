@@ -1,5 +1,6 @@
 """Calls to the language model: within the budget (rule 16), redacted, recorded one by one."""
 
+import hashlib
 import json
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -18,6 +19,9 @@ from ..storage.database import Database, now
 from ..storage.repositories import usage
 from .record import TurnRecord
 from .tokens import Tokens
+
+LONGEST_KEPT = 16_000
+"""Characters of one message that are kept of a prompt."""
 
 
 class OverBudget(ModelError):
@@ -73,7 +77,7 @@ class Models:
         try:
             reply = await self._model.complete(request)
         except ModelError as error:
-            self._record(record, purpose, prompt, error.code, None)
+            self._record(record, (purpose, prompt, request), error.code, None)
             raise
         await self._book(record, purpose, prompt, request, reply)
         return reply
@@ -122,7 +126,7 @@ class Models:
         outcome: str = "ok",
     ) -> None:  # fmt: skip
         """Write down what a call cost."""
-        self._record(record, purpose, prompt, outcome, reply)
+        self._record(record, (purpose, prompt, request), outcome, reply)
         if any(most for _, most in self._limits(record).values()):
             came, went = reply.input_tokens, reply.output_tokens
             used = estimated_prompt(request) if came is None else came
@@ -153,12 +157,19 @@ class Models:
             usage.count_tokens(conn, scope, day, tokens)
 
     def _record(
-        self, record: TurnRecord, purpose: str, prompt: Prompt, outcome: str, reply: ChatReply | None
+        self,
+        record: TurnRecord,
+        asked: tuple[str, Prompt, ChatRequest],
+        outcome: str,
+        reply: ChatReply | None,
     ) -> None:
+        purpose, prompt, request = asked
+        call_id = new_id()
+        _remember(record, call_id, request)
         record.calls.append(
             {
                 "session_id": record.session.id,
-                "id": new_id(),
+                "id": call_id,
                 "turn_id": record.lane.turn_id,
                 "purpose": purpose,
                 "model": reply.model if reply is not None else self._model.name,
@@ -171,6 +182,23 @@ class Models:
                 "ms": reply.ms if reply is not None else 0,
             }
         )
+
+
+def _remember(record: TurnRecord, call_id: str, request: ChatRequest) -> None:
+    """What was asked, for whoever looks at the turn later; the system prompt by its hash, since it repeats."""
+    first, *rest = request.messages
+    told = [[message.role, _storable(message.content)[:LONGEST_KEPT]] for message in rest]
+    text = _storable(first.content)
+    system = hashlib.sha256(text.encode()).hexdigest()
+    record.prompt_texts[system] = text
+    record.prompts.append(
+        {"session_id": record.session.id, "id": call_id, "system": system, "messages": told}
+    )
+
+
+def _storable(text: str) -> str:
+    """Text that every database takes: a model may have written half a character."""
+    return text.encode(errors="replace").decode()
 
 
 def _as_data(value: Json) -> str:

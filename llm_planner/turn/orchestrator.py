@@ -5,6 +5,7 @@ from ..messages import TurnView
 from .answerer import Answerer
 from .closing import Closing
 from .decisions import Decisions
+from .handover import Handover
 from .inbox import Claimed
 from .progress import Progress, Stage, Unsaid
 from .record import Answer, TurnRecord
@@ -19,11 +20,11 @@ class AgentOrchestrator:
     """Takes one claimed message through its stages, in this order, and no other."""
 
     def __init__(
-        self, sessions: SessionLane, decisions: Decisions, planning: Planning, answerer: Answerer, closing: Closing,
-        views: Views,
+        self, sessions: SessionLane, deciding: tuple[Decisions, Handover], planning: Planning, answerer: Answerer,
+        closing: Closing, views: Views,
     ) -> None:  # fmt: skip
         self._sessions = sessions
-        self._decisions = decisions
+        self._decisions, self._handover = deciding
         self._planning = planning
         self._answerer = answerer
         self._closing = closing
@@ -35,7 +36,8 @@ class AgentOrchestrator:
         progress.tell(Unsaid())  # by an earlier attempt
         if record.lane.attempts > MOST_ATTEMPTS:
             return await self._give_up(record)
-        if not await self._decisions.obey(record):
+        by_people = self._handover.speak(record) or await self._decisions.obey(record)
+        if not (by_people or await self._handover.hold(record)):
             await self._planning.run(record)
         progress.tell(Stage("answer"))
         answer = await self._answerer.answer(record)

@@ -77,13 +77,14 @@ def letters(record: TurnRecord, moment: datetime) -> list[OutboxRow]:
 
 
 def replies(record: TurnRecord, answer: Answer, moment: datetime) -> list[OutboxRow]:
-    """The answer as a row for the provider's courier; none where the caller waits for it.
+    """The answer as a row for the provider's courier; none where the caller waits for it,
+    or where nothing is said.
 
     `next` is the place in the reply where sending goes on, `references` the provider's ids of what it took;
     `window_closed` says that it leaves as a template.
     """
     route, session = record.message.route, record.session
-    if route is None:
+    if route is None or not answer.whole:
         return []
     body = {
         "provider": session.channel,

@@ -16,6 +16,9 @@ from ..storage.repositories.sessions import SessionRow
 from ..storage.repositories.turns import Line
 from .progress import CallBegan, CallEnded, Progress, Silent
 
+USER = "user"
+"""The audit's name for the session's own person: who that is stands in the session, and can be erased there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lane:
@@ -215,11 +218,15 @@ class TurnRecord:
     parked: list[ConfirmationRow] = field(default_factory=list)
     events: list[AuditEvent] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
+    prompts: list[dict[str, Any]] = field(default_factory=list)
+    prompt_texts: dict[str, str] = field(default_factory=dict)
     facts: dict[str, dict[str, Json]] = field(default_factory=dict)
     mails: list[tuple[str, Mail]] = field(default_factory=list)
     executed: ConfirmationRow | None = None
     shown: list[ConfirmationRow] = field(default_factory=list)
     is_verb: bool = False
+    quiet: bool = False
+    """Whether nothing at all is said: a person will."""
     from_tools: bool = False
     said: str | None = None
     status: TurnStatus = "answered"

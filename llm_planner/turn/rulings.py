@@ -40,7 +40,7 @@ def may_decide(row: ConfirmationRow, decision: Decision, principal: str) -> None
         raise Forbidden("only its own user can confirm this; it may be rejected or edited", code="user_only")
     if row.approver not in roles:
         raise Forbidden(f"this needs the role {row.approver}")
-    if decision.operator in (*_names_of(principal), row.edited_by):
+    if {decision.operator, *decision.also} & {*_names_of(principal), row.edited_by}:
         raise Forbidden("who asked for it, or edited it last, can't approve it", code="own_request")
 
 

@@ -11,7 +11,7 @@ from ..storage.database import Database, now
 from ..storage.repositories import confirmations, sessions
 from .inbox import Claimed, from_row
 from .progress import Progress
-from .record import Allowance, Lane, TurnRecord, stored_round
+from .record import USER, Allowance, Lane, TurnRecord, stored_round
 
 BATCH = 100
 
@@ -37,7 +37,7 @@ class SessionLane:
             record.pending = await self._database.read(lambda conn: _pending(conn, claimed.session.id))
         record.note(
             "received",
-            claimed.session.principal,
+            USER,
             message_id=message.message_id,
             attempt=claimed.lane.attempts,
         )

@@ -8,12 +8,14 @@ from sqlalchemy import Connection
 from ..errors import LaneLost
 from ..messages import AuditEvent
 from ..storage.database import Database, now
-from ..storage.repositories import confirmations, receipts, turns, usage
+from ..storage.repositories import confirmations, prompts, receipts, turns, usage
 from .audit import Audit
 
 logger = logging.getLogger("llm_planner.timers")
 BATCH = 100
 COUNTED_FOR = timedelta(days=2)
+PROMPTS_KEPT = timedelta(days=14)
+"""How long one can look up what exactly a model was asked."""
 RETENTION = timedelta(days=8)
 """How long a message id is remembered: longer than any provider retries."""
 
@@ -54,4 +56,5 @@ def _forget(conn: Connection) -> None:
     moment = now(conn)
     turns.purge_inbox(conn, moment - RETENTION, BATCH)
     receipts.purge(conn, moment - RETENTION, BATCH)
+    prompts.purge(conn, moment - PROMPTS_KEPT, BATCH)
     usage.forget(conn, (moment - COUNTED_FOR).date().isoformat())

@@ -22,7 +22,7 @@ async def test_the_main_job_is_done_with_the_page_alone(serve: Serve) -> None:
     async with launched() as browser:
         page = await browser.new_page(locale="es-AR")
         watch.over(page)
-        await page.goto(client.url)
+        await page.goto(client.url + "/chat")
 
         async def say(text: str) -> str:
             await page.fill("#message", text)

@@ -10,6 +10,7 @@ import pytest
 from llm_planner.api import turns
 from llm_planner.api.auth import Doorkeeper
 from llm_planner.api.feed import Patience, Sources
+from llm_planner.api.machine_keys import MachineKeys
 from llm_planner.llm.base import ChatRequest
 from llm_planner.llm.scripted import ScriptedModel
 
@@ -158,7 +159,10 @@ async def test_a_repeat_that_waited_long_enough_is_told_to_come_back(serve_sqlit
     sources = Sources(parts.engine, parts.worker.waiters, parts.views)
     short = turns.Desk(parts.inbox, sources, Patience(repeat=0.05))
     client.app.include_router(
-        turns.router(turns.Doors(short, Doorkeeper(parts.settings, parts.keys, None))), prefix="/short"
+        turns.router(
+            turns.Doors(short, Doorkeeper(parts.settings, parts.keys, None, MachineKeys(parts.database)))
+        ),
+        prefix="/short",
     )
     first = asyncio.create_task(client.say("hola", message_id="m1"))
     await model.asked.wait()

@@ -69,8 +69,11 @@ async def test_the_name_of_the_key_is_in_the_audit_of_what_was_done_with_it(
         body = {"message": "hola", "session_id": "s", "user": "u1"}
         status, _ = await client.post("/wa/agent", body, {"x-api-key": f"{name}-key-0123456789"})
         assert status == 200
-    rows = await client.rows("SELECT actor FROM audit_events WHERE kind = 'received' ORDER BY actor")
-    assert [row.actor for row in rows] == ["bot/u1", "shop/u1"]
+    rows = await client.rows(
+        "SELECT s.principal, e.actor FROM audit_events e JOIN sessions s ON s.id = e.session_id "
+        "WHERE e.kind = 'received' ORDER BY s.principal"
+    )
+    assert [tuple(row) for row in rows] == [("bot/u1", "user"), ("shop/u1", "user")]
 
 
 @pytest.mark.covers("who.wa")
@@ -153,9 +156,15 @@ async def test_with_web_auth_token_another_secret_key_made_no_session_here(serve
     client = await serve_sqlite(web_auth="token")
     token = (await client.say("hola", session=None))["session_id"]
     from llm_planner.api.auth import Asked, Doorkeeper
+    from llm_planner.api.machine_keys import MachineKeys
     from llm_planner.keys import Keyring
 
-    foreign = Doorkeeper(client.parts.settings, Keyring(b"another secret of 16 bytes and more"), None)
+    foreign = Doorkeeper(
+        client.parts.settings,
+        Keyring(b"another secret of 16 bytes and more"),
+        None,
+        MachineKeys(client.parts.database),
+    )
     made = foreign._mint(Asked(None, None))
     assert not foreign._minted_here(token)
     status, _ = await client.post("/agent", {"message": "hola", "session_id": made})

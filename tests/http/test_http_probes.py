@@ -129,7 +129,7 @@ async def test_every_answer_carries_the_security_headers(client: Client) -> None
 
 
 async def test_the_page_may_load_nothing_from_elsewhere(client: Client) -> None:
-    policy = (await ask(client, get("/"))).headers["content-security-policy"]
+    policy = (await ask(client, get("/chat"))).headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
 

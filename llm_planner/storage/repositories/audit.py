@@ -43,6 +43,12 @@ def chain(conn: Connection, session_id: str) -> Iterator[AuditRow]:
     return (AuditRow(*row) for row in conn.execute(query))
 
 
+def of_turn(conn: Connection, turn_id: str, most: int) -> Sequence[AuditRow]:
+    """The first events of one turn, in order."""
+    query = select(audit_events).where(_c.turn_id == turn_id).order_by(_c.session_id, _c.seq).limit(most)
+    return [AuditRow(*row) for row in conn.execute(query)]
+
+
 def heads(conn: Connection, after: str, limit: int) -> Sequence[tuple[str, int, str]]:
     """(session id, seq, head) of every chain, by session id, from above `after`."""
     columns = sessions.c

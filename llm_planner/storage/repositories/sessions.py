@@ -34,6 +34,8 @@ class SessionRow:
     locked_until: datetime | None
     parked_until: datetime | None
     created_at: datetime
+    handed_to: str | None = None
+    """The operator who answers in the agent's place."""
 
     @property
     def key(self) -> SessionKey:
@@ -229,6 +231,13 @@ def page(conn: Connection, after: str | None, limit: int) -> Sequence[SessionRow
     if after is not None:
         query = query.where(_c.id < after)
     return [SessionRow(*row) for row in conn.execute(query)]
+
+
+def hand(conn: Connection, session_id: str, seen: str | None, to: str | None) -> bool:
+    """Put a session into an operator's hands, or back into the agent's. False: somebody was faster."""
+    held = _c.handed_to.is_(None) if seen is None else _c.handed_to == seen
+    query = update(sessions).where(_c.id == session_id, held).values(handed_to=to)
+    return conn.execute(query).rowcount == 1
 
 
 def count_open(conn: Connection) -> int:

@@ -1,0 +1,55 @@
+"""Access: the one table of the console's routes, each with the least role that may use it."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Role(IntEnum):
+    """What a role may do includes what the ones before it may."""
+
+    ANYONE = -1  # not logged in
+    NAMED = 0  # a role that some tool names as its approver: sees and decides its own approvals
+    VIEWER = 1  # sees everything, changes nothing
+    OPERATOR = 2  # talks, rejects, edits, hands over, retries, tries tools
+    APPROVER = 3  # settles what nobody knows
+    ADMIN = 4  # erases
+
+
+def rank(role: str) -> Role:
+    """Where an operator's role stands; one that is none of ours is a tool's."""
+    return {role.name.lower(): role for role in Role if role >= Role.VIEWER}.get(role, Role.NAMED)
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One route below `/console`. `name` is `page.action`: the function `action` of that page's module."""
+
+    name: str
+    method: str
+    path: str
+    least: Role
+
+
+DOORS = (
+    Door("entrance.home", "GET", "", Role.NAMED),
+    Door("entrance.form", "GET", "/login", Role.ANYONE),
+    Door("entrance.enter", "POST", "/login", Role.ANYONE),
+    Door("entrance.leave", "POST", "/logout", Role.NAMED),
+    Door("entrance.speak", "POST", "/locale", Role.ANYONE),
+    Door("entrance.file", "GET", "/static/{file}", Role.ANYONE),
+    Door("approvals.listed", "GET", "/approvals", Role.NAMED),
+    Door("approvals.rows", "GET", "/approvals/rows", Role.NAMED),
+    Door("approvals.shown", "GET", "/approvals/{id}", Role.NAMED),
+    Door("approvals.approve", "POST", "/approvals/{id}/approve", Role.NAMED),
+    Door("approvals.reject", "POST", "/approvals/{id}/reject", Role.NAMED),
+    Door("approvals.edit", "POST", "/approvals/{id}/edit", Role.NAMED),
+    Door("sessions.listed", "GET", "/sessions", Role.VIEWER),
+    Door("sessions.shown", "GET", "/sessions/{id}", Role.VIEWER),
+    Door("sessions.take", "POST", "/sessions/{id}/take", Role.OPERATOR),
+    Door("sessions.give_back", "POST", "/sessions/{id}/give-back", Role.OPERATOR),
+    Door("sessions.say", "POST", "/sessions/{id}/say", Role.OPERATOR),
+    Door("sessions.export", "POST", "/sessions/{id}/export", Role.OPERATOR),
+    Door("sessions.erase", "POST", "/sessions/{id}/erase", Role.ADMIN),
+    Door("sessions.turn", "GET", "/turns/{id}", Role.VIEWER),
+)
+"""A named role that decides nothing here finds no approvals either: what may be decided, `may_decide` says."""

@@ -1,0 +1,3 @@
+"""What the page chat says."""
+
+TEXTS: dict[str, tuple[str, str, str]] = {}

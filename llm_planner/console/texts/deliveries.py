@@ -1,0 +1,3 @@
+"""What the page deliveries says."""
+
+TEXTS: dict[str, tuple[str, str, str]] = {}

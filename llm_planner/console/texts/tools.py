@@ -1,0 +1,3 @@
+"""What the page tools says."""
+
+TEXTS: dict[str, tuple[str, str, str]] = {}
