@@ -63,5 +63,5 @@ def configure_logs(form: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for noisy in ("alembic", "asyncio", "aiohttp.access"):
+    for noisy in ("alembic", "asyncio", "aiohttp.access", "temporalio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

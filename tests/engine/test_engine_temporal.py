@@ -17,7 +17,7 @@ from temporalio.worker import Replayer
 from llm_planner.errors import StartError
 from llm_planner.keys import Keyring
 from llm_planner.temporal.engine import SANDBOX, TemporalEngine, place
-from llm_planner.temporal.workflow import SessionWorkflow
+from llm_planner.temporal.workflow import RUN_NEXT, SessionWorkflow
 from llm_planner.tools import Tool
 
 from ..harness import serving, settings_for
@@ -77,7 +77,8 @@ async def test_while_temporal_is_away_messages_are_stored_and_their_turns_run_wh
     await line.cut()
     made = settings_for(store, tmp_path, **engine.settings)
     async with serving(made, [Echo], model, lease_s=LEASE_S, sweep_s=SWEEP_S) as client:
-        await take(client.parts, webhook("ana", 0))
+        accepted = await client.parts.inbox.accept(webhook("ana", 0), take=False)
+        assert not await client.parts.engine._tell(accepted.session_id, RUN_NEXT)
         await line.connect()
         await eventually(lambda: there_are(client, 1, "SELECT id FROM turns WHERE state = 'answered'"))
         await line.cut()
