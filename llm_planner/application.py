@@ -66,7 +66,7 @@ def create_app(
 ) -> FastAPI:
     """The ASGI application.
 
-    `prompts` is the folder of planner.md and answerer.md; `migrations` the app's own Alembic scripts.
+    `prompts` is the folder of planner.md, answerer.md and summary.md; `migrations` the app's own Alembic scripts.
     `settings`, `model` and `clock` stand in for the environment, the configured model and the machine's
     clock in tests. Raises StartError for wrong settings or tools; nothing is opened before the server starts.
     """

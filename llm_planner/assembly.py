@@ -41,6 +41,7 @@ from .turn.guard import Guard
 from .turn.handover import Handover
 from .turn.inbox import Inbox, Limits
 from .turn.journal import Journal
+from .turn.memory import Memory
 from .turn.models import Ceilings, Models
 from .turn.orchestrator import AgentOrchestrator
 from .turn.outbox import REPLY, Courier, Deliveries
@@ -58,7 +59,11 @@ LEASE_S = 30.0
 SWEEP_S = 3.0
 OLLAMA_LOCAL, OLLAMA_CLOUD = "http://localhost:11434", "https://ollama.com"
 OPENAI = "https://api.openai.com/v1"
-PROMPTS = {"planner": frozenset(["tools", "language"]), "answerer": frozenset(["language"])}
+PROMPTS = {
+    "planner": frozenset(["tools", "language"]),
+    "answerer": frozenset(["language"]),
+    "summary": frozenset(["language"]),
+}
 """The prompt files, with the slots that each may use."""
 
 
@@ -97,9 +102,12 @@ class Parts:
     channels: Mapping[str, Channel]
     statuses: Statuses
     outlet: Outlet
+    memory: Memory | None
 
     async def close(self) -> None:
         """Close what holds threads, files and connections."""
+        if self.memory is not None:
+            await self.memory.close()
         if self.model is not None:
             await self.model.close()
         await self.outlet.close()
@@ -116,7 +124,9 @@ def assemble(made_of: Ingredients) -> Parts:
     gate = Confirmations(database, registry, keys, audit, guard, made_of.lease_s)
     models = _models(made_of, database, model, gate.tokens) if model is not None else None
     parking = Parking(database, gate, guard, settings.confirm_ttl_sec, settings.budget_pending_writes)
-    closing, executor = Closing(database, audit, gate.tokens), Executor(guard, settings.tool_parallel)
+    shown = settings.history_messages, settings.history_tokens
+    memory = _memory(made_of, database, models, shown)
+    closing, executor = Closing(database, audit, gate.tokens, memory), Executor(guard, settings.tool_parallel)
     journal = Journal(database, registry, gate, audit, guard, executor)
     outlet = Outlet(made_of.clock)
     senders = senders_of(settings, outlet, Pace(made_of.clock), made_of.apis)
@@ -131,8 +141,7 @@ def assemble(made_of: Ingredients) -> Parts:
     orchestrator = AgentOrchestrator(
         lanes, (decisions, Handover(database, registry)), planning, answerer, closing, views
     )
-    shown = settings.history_messages, settings.history_tokens
-    inbox_limits = Limits(made_of.lease_s, *shown, settings.budget_queued_messages)
+    inbox_limits = Limits(made_of.lease_s, *shown, settings.budget_queued_messages, memory is not None)
     inbox = Inbox(database, audit, inbox_limits, settings.default_locale)
     replies = ReplyCourier(database, senders, gate.tokens)
     deliveries = Deliveries(database, {**_couriers(settings), REPLY: replies})
@@ -140,7 +149,7 @@ def assemble(made_of: Ingredients) -> Parts:
     worker = Worker(engine, inbox, orchestrator, lanes, deliveries, Timers(database, audit))
     return Parts(
         settings, registry, keys, database, audit, guard, inbox, planner, views, worker, engine, model,
-        channels_of(settings), Statuses(database, deliveries.nudge, replies.templated), outlet,
+        channels_of(settings), Statuses(database, deliveries.nudge, replies.templated), outlet, memory,
     )  # fmt: skip
 
 
@@ -247,6 +256,15 @@ def _models(made_of: Ingredients, database: Database, model: ChatModel, tokens: 
     return Models(
         database, model, load_prompt(made_of.prompts, "answerer", PROMPTS["answerer"]), ceilings, tokens
     )
+
+
+def _memory(
+    made_of: Ingredients, database: Database, models: Models | None, window: tuple[int, int]
+) -> Memory | None:
+    """None where it is off, or where no model plans: nothing else reads a summary."""
+    if models is None or made_of.settings.memory == "off":
+        return None
+    return Memory(database, models, load_prompt(made_of.prompts, "summary", PROMPTS["summary"]), window)
 
 
 def _planner(

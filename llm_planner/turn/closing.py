@@ -12,6 +12,7 @@ from ..storage.repositories.sessions import Release, SessionRow
 from ..storage.states import TurnState
 from .audit import TRIES, Audit
 from .inbox import to_row
+from .memory import Memory
 from .outbox import letters, replies
 from .record import Answer, TurnRecord
 from .tokens import Tokens
@@ -20,10 +21,11 @@ from .tokens import Tokens
 class Closing:
     """The last transaction of a turn."""
 
-    def __init__(self, database: Database, trail: Audit, tokens: Tokens) -> None:
+    def __init__(self, database: Database, trail: Audit, tokens: Tokens, memory: Memory | None) -> None:
         self._database = database
         self._trail = trail
         self._tokens = tokens
+        self._memory = memory
 
     async def store_plan(self, record: TurnRecord) -> None:
         """Keep the checked plan before its first effect (rule 8). Raises LaneLost."""
@@ -45,6 +47,8 @@ class Closing:
         """Store the end of the turn and free the lane; a cancellation waits for it. Raises LaneLost."""
         record.note("replied", status=record.status, reason=record.code, parked=len(record.parked))
         await self._database.run(lambda conn: self._close(conn, record, answer))
+        if self._memory is not None and not record.is_verb:
+            self._memory.after(record)
 
     def _close(self, conn: Connection, record: TurnRecord, answer: Answer) -> None:
         moment, lane, reply = now(conn), record.lane, answer.whole

@@ -13,8 +13,9 @@ from ..errors import Busy, Conflict, LaneLost
 from ..ids import new_id
 from ..messages import AuditEvent, Decision, InboundMessage, Route, SessionKey
 from ..storage.database import Database, now
-from ..storage.repositories import sessions, turns
+from ..storage.repositories import sessions, summaries, turns
 from ..storage.repositories.sessions import SessionRow
+from ..storage.repositories.summaries import Summary
 from ..storage.repositories.turns import Line, TurnRow
 from ..storage.states import TurnState
 from .audit import Audit
@@ -34,6 +35,7 @@ class Claimed:
     turn: TurnRow
     history: tuple[Line, ...]
     held: Held
+    summary: Summary | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,14 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Lease in seconds, history in lines and in tokens, open turns a session may have."""
+    """Lease in seconds, history in lines and in tokens, open turns a session may have, and whether what left
+    the history is remembered."""
 
     lease_s: float
     history: int
     history_tokens: int
     queued: int
+    memory: bool = False
 
 
 class Raced(Exception):
@@ -140,7 +144,8 @@ class Inbox:
         lane = Lane(session.id, turn.id, turn.seq, session.epoch + 1, turn.attempts)
         lines = turns.history(conn, session.id, turn.seq, self._limits.history)
         history = within(lines, self._limits.history_tokens)
-        return Claimed(lane, session, turn, history, Held(began + self._limits.lease_s))
+        summary = summaries.latest(conn, session.id) if self._limits.memory else None
+        return Claimed(lane, session, turn, history, Held(began + self._limits.lease_s), summary)
 
     async def note(self, key: SessionKey, event: AuditEvent) -> None:
         """Audit what belongs to no message, in the session of that key, which is made if it is not there."""

@@ -13,6 +13,7 @@ from ..errors import LaneLost
 from ..messages import AuditEvent, InboundMessage, Json, StepStatus, TurnStatus
 from ..storage.repositories.confirmations import ConfirmationRow
 from ..storage.repositories.sessions import SessionRow
+from ..storage.repositories.summaries import Summary
 from ..storage.repositories.turns import Line
 from .progress import CallBegan, CallEnded, Progress, Silent
 
@@ -233,6 +234,7 @@ class TurnRecord:
     code: str | None = None
     allowance: Allowance = field(default_factory=Allowance)
     stopped: str | None = None
+    summary: Summary | None = None
 
     @property
     def locale(self) -> str:

@@ -118,7 +118,8 @@ def _foreign_text_seen(record: TurnRecord) -> bool:
     """Whether text from a tool, or from somebody else by way of the user, is in the planner's sight (rule 12)."""
     if record.rounds or record.caller.facts or not record.asked[1]:
         return True
-    return any(line.from_tools for line in record.history)
+    remembered = record.summary is not None and record.summary.from_tools
+    return remembered or any(line.from_tools for line in record.history)
 
 
 def _model(record: TurnRecord) -> dict[str, str]:

@@ -31,6 +31,7 @@ class SessionLane:
         message = from_row(claimed.session.key, claimed.turn.message_id, claimed.turn.inbound)
         record = TurnRecord(claimed.lane, message, claimed.session, claimed.history, claimed.held, progress)
         ends_at = asyncio.get_running_loop().time() + self._turn_s
+        record.summary = claimed.summary
         record.allowance = Allowance(ends_at, self._result_bytes)
         record.rounds = [stored_round(data) for data in claimed.turn.rounds]
         if claimed.session.parked_until is not None:

@@ -18,7 +18,7 @@ from .record import known as results_of
 
 
 class Surroundings:
-    """Date and zone, language and locale, the channel's limits, facts, and the results of earlier rounds."""
+    """Date and zone, language and locale, the channel's limits, facts, what was said earlier, results of this turn."""
 
     def __init__(self, clock: Clock, zone: ZoneInfo, longest: Mapping[str, int], result_bytes: int) -> None:
         """`longest` is how many characters one message of a channel holds; `result_bytes` bounds the results."""
@@ -44,6 +44,8 @@ class Surroundings:
         }
         if facts:
             told["facts"] = facts
+        if record.summary is not None:
+            told["earlier"] = record.summary.text
         if record.rounds:
             told["results"] = digest(results_of(record.rounds).values(), self._result_bytes)
         return told

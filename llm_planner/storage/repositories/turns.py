@@ -43,11 +43,12 @@ class TurnRow:
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line of the conversation; `from_tools` says that text of a tool may be in it, or that
-    of somebody else whose message the user passed on."""
+    of somebody else whose message the user passed on. `seq` is its turn's number."""
 
     role: str
     text: str
     from_tools: bool
+    seq: int = 0
 
 
 _t, _m, _d, _r, _s = turns.c, messages.c, dedupe_messages.c, tool_runs.c, sessions.c
@@ -82,7 +83,7 @@ _KEEP = (
 _BY_USERS = ~_t.message_id.startswith(DECISION) & ~_t.message_id.startswith(SETTLEMENT)
 _SAY = insert(messages)
 _HISTORY = (
-    select(_m.role, _m.text, _m.from_tools)
+    select(_m.role, _m.text, _m.from_tools, _m.seq)
     .where(_m.session_id == bindparam("session"), _m.seq < bindparam("before"), _m.kind == "message")
     .order_by(_m.seq.desc(), _m.role)
     .limit(bindparam("most"))
@@ -158,7 +159,7 @@ def history(conn: Connection, session_id: str, before: int, most: int) -> tuple[
     if most == 0:
         return ()
     rows = conn.execute(_HISTORY, {"session": session_id, "before": before, "most": most}).all()
-    return tuple(Line(row.role, row.text, bool(row.from_tools)) for row in reversed(rows))
+    return tuple(Line(row.role, row.text, bool(row.from_tools), row.seq) for row in reversed(rows))
 
 
 def record_calls(conn: Connection, calls: Sequence[Mapping[str, Any]]) -> None:
