@@ -47,6 +47,7 @@ from .turn.orchestrator import AgentOrchestrator
 from .turn.outbox import REPLY, Courier, Deliveries
 from .turn.parking import Parking
 from .turn.planner import Asking, ModelPlanner, Planner
+from .turn.retention import Ages, Retention
 from .turn.rounds import Planning
 from .turn.session import SessionLane
 from .turn.surroundings import Surroundings
@@ -146,7 +147,8 @@ def assemble(made_of: Ingredients) -> Parts:
     replies = ReplyCourier(database, senders, gate.tokens)
     deliveries = Deliveries(database, {**_couriers(settings), REPLY: replies})
     engine = _engine(made_of, keys)
-    worker = Worker(engine, inbox, orchestrator, lanes, deliveries, Timers(database, audit))
+    timers = Timers(database, audit, Retention(database, _ages(settings)))
+    worker = Worker(engine, inbox, orchestrator, lanes, deliveries, timers)
     return Parts(
         settings, registry, keys, database, audit, guard, inbox, planner, views, worker, engine, model,
         channels_of(settings), Statuses(database, deliveries.nudge, replies.templated), outlet, memory,
@@ -289,6 +291,20 @@ def _modes(settings: Settings) -> tuple[OutputMode, ...]:
         OLLAMA_CLOUD
     )
     return ("prompt",) if in_cloud else ("schema", "tool", "prompt")
+
+
+def _ages(settings: Settings) -> Ages:
+    return Ages(
+        message_ids=settings.retention_message_ids_days,
+        messages=settings.retention_messages_days,
+        writes=settings.retention_writes_days,
+        audit=settings.retention_audit_days,
+        outbox=settings.retention_outbox_days,
+        receipts=settings.retention_receipts_days,
+        model_calls=settings.retention_model_calls_days,
+        prompts=settings.retention_prompts_days,
+        sessions=settings.retention_sessions_days,
+    )
 
 
 def _couriers(settings: Settings) -> dict[str, Courier]:

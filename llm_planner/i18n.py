@@ -209,6 +209,11 @@ _TEXTS: Final[dict[str, tuple[str, str, str]]] = {
         "A person edited “{what}”. It would now be:",
         "Uma pessoa corrigiu «{what}». Ficaria assim:",
     ),
+    "forgotten": (
+        "Ese mensaje ya fue atendido; su respuesta ya no se guarda.",
+        "That message was answered; its reply is no longer kept.",
+        "Essa mensagem já foi atendida; a resposta não é mais guardada.",
+    ),
     "settled_done": (
         "Una persona revisó «{what}»: sí se hizo.",
         "A person looked into “{what}”: it was done.",

@@ -15,6 +15,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from .console_settings import ConsoleSettings
+from .engine_settings import EngineSettings
 from .errors import StartError
 from .model_settings import ModelSettings
 from .observe_settings import ObserveSettings
@@ -36,7 +37,9 @@ DRIVERS = frozenset(
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
-class Settings(ModelSettings, PlanSettings, ConsoleSettings, ObserveSettings, ProviderSettings):
+class Settings(
+    EngineSettings, ModelSettings, PlanSettings, ConsoleSettings, ObserveSettings, ProviderSettings
+):
     """One attribute a variable, in the order of `.env.example`. Times in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(

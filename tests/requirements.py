@@ -74,6 +74,7 @@ REQUIREMENTS = {
     "settings.providers": "PROVIDER, its secret or PROVIDER_HMAC_SECRET, and each provider's own variables",
     "settings.production": "production refuses open web auth, missing or short secrets, SQLite with several processes",
     "settings.engine": "TURN_ENGINE embedded or temporal; TEMPORAL_ADDRESS",
+    "settings.retention": "RETENTION_*: how long each kind of row is kept",
     "settings.db-url": "DB_URL takes sqlite, mysql, mysql+pymysql and mariadb URLs",
     "settings.otel": "OTEL_*: traces and metrics over OTLP by the GenAI conventions, without content",
     # 6. Tables
@@ -114,10 +115,8 @@ LATER = {
     "/console, CONSOLE_PASSWORD, operators, doctor, OTEL_*": 6,
     "/console, CONSOLE_PASSWORD, init, chat, operators, OTEL_*": 6,
     "/console, CONSOLE_PASSWORD, chat, operators, doctor, OTEL_*": 6,
-    "RETENTION_*": 3,
     "/console, CONSOLE_PASSWORD, init, chat, operators, doctor": 6,
     "/console, CONSOLE_PASSWORD, operators, doctor": 6,
     "init, chat, doctor, OTEL_*": 6,
-    "TURN_ENGINE, TEMPORAL_ADDRESS, RETENTION_*": 3,
 }
 """Points of the contract that belong to issues which are still open."""

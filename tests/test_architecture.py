@@ -16,6 +16,7 @@ GROUND = [
     "messages",
     "errors",
     "settings",
+    "engine_settings",
     "provider_settings",
     "plan_settings",
     "model_settings",

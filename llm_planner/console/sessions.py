@@ -18,7 +18,6 @@ from ..storage.database import now
 from ..storage.repositories import console, persons, sessions, turns
 from ..storage.repositories.sessions import SessionRow
 from ..storage.repositories.turns import TurnRow
-from ..turn.timers import PROMPTS_KEPT
 from ..turn.view import without_tokens
 from .inspecting import heard_of, inside
 from .ledger import note, note_in
@@ -230,4 +229,5 @@ def _erase(conn: Connection, visit: Visit, row: SessionRow) -> None:
 
 
 async def turn(visit: Visit) -> Response:
-    return visit.page("turn.html", inside=await inside(visit, visit.id), kept_days=PROMPTS_KEPT.days)
+    kept_days = visit.house.settings.retention_prompts_days
+    return visit.page("turn.html", inside=await inside(visit, visit.id), kept_days=kept_days)

@@ -1,31 +1,28 @@
-"""Timers: confirmations end on time though nobody writes, and what is past its retention is forgotten."""
+"""Timers: confirmations end on time though nobody writes, and what is past its retention goes."""
 
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection
 
 from ..errors import LaneLost
 from ..messages import AuditEvent
 from ..storage.database import Database, now
-from ..storage.repositories import confirmations, prompts, receipts, turns, usage
+from ..storage.repositories import confirmations
 from .audit import Audit
+from .retention import Retention
 
 logger = logging.getLogger("llm_planner.timers")
 BATCH = 100
-COUNTED_FOR = timedelta(days=2)
-PROMPTS_KEPT = timedelta(days=14)
-"""How long one can look up what exactly a model was asked."""
-RETENTION = timedelta(days=8)
-"""How long a message id is remembered: longer than any provider retries."""
 
 
 class Timers:
     """What happens because time goes by. The rows say when, and firing too early or twice does nothing."""
 
-    def __init__(self, database: Database, audit: Audit) -> None:
+    def __init__(self, database: Database, audit: Audit, retention: Retention) -> None:
         self._database = database
         self._audit = audit
+        self._retention = retention
 
     async def fire(self, session_id: str) -> datetime | None:
         """Expire what is overdue in this session. Returns when its next confirmation ends. Raises LaneLost."""
@@ -41,20 +38,11 @@ class Timers:
         return min((row.expires_at for row in rows if row.expires_at > moment), default=None)
 
     async def sweep(self) -> None:
-        """The same in every session with something overdue, whoever had armed the timer; then forget."""
+        """The same in every session with something overdue, whoever had armed the timer; then take away what is old."""
         overdue = await self._database.read(lambda conn: confirmations.overdue(conn, now(conn), BATCH))
         for session_id in overdue:
             try:
                 await self.fire(session_id)
             except LaneLost as lost:
                 logger.warning("session %s: %s", session_id, lost)
-        await self._database.run(_forget)
-
-
-def _forget(conn: Connection) -> None:
-    """Drop message ids and receipts past their retention, in small batches, and the counters of days gone by."""
-    moment = now(conn)
-    turns.purge_inbox(conn, moment - RETENTION, BATCH)
-    receipts.purge(conn, moment - RETENTION, BATCH)
-    prompts.purge(conn, moment - PROMPTS_KEPT, BATCH)
-    usage.forget(conn, (moment - COUNTED_FOR).date().isoformat())
+        await self._retention.round()

@@ -61,7 +61,7 @@ class Views:
             duplicate=False,
             status=_status(turn),
             code=turn.code,
-            reply=fill_tokens(turn.reply or "", live, locale),
+            reply=text("forgotten", locale) if turn.reply is None else fill_tokens(turn.reply, live, locale),
             confirmations=tuple(_confirmation(row, live.get(row.id)) for row in parked),
             steps=tuple(_step(step, locale) for step in steps_of(turn)),
         )

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ...messages import SessionKey
-from ..states import CLOSED_TURNS, RunState, TurnState
-from ..tables import dedupe_messages, messages, model_calls, sessions, tool_runs, turns
+from ..states import CLOSED_TURNS, TurnState
+from ..tables import dedupe_messages, messages, model_calls, sessions, turns
 
 DECISION, SETTLEMENT = "decision:", "settlement:"
 """How the message ids of what operators decide begin: turns that no user wrote."""
@@ -51,7 +51,7 @@ class Line:
     seq: int = 0
 
 
-_t, _m, _d, _r, _s = turns.c, messages.c, dedupe_messages.c, tool_runs.c, sessions.c
+_t, _m, _d, _s = turns.c, messages.c, dedupe_messages.c, sessions.c
 _REMEMBER = insert(dedupe_messages)
 _RECALL = select(_d.digest, _d.turn_id).where(
     _d.session_id == bindparam("session"), _d.message_id == bindparam("message")
@@ -200,28 +200,3 @@ def neglected(conn: Connection, before: datetime) -> bool:
     """Whether some turn has been queued since before that moment."""
     query = select(_t.id).where(_t.state == TurnState.QUEUED, _t.created_at < before).limit(1)
     return conn.execute(query).first() is not None
-
-
-def purge_inbox(conn: Connection, before: datetime, most: int) -> int:
-    """Forget message ids older than the retention, oldest first; those of open turns and of writes whose
-    outcome is not known stay."""
-    closed = select(_t.id).where(
-        _t.session_id == _d.session_id, _t.id == _d.turn_id, _t.state.in_(CLOSED_TURNS)
-    )
-    unknown = select(_r.id).where(
-        _r.session_id == _d.session_id,
-        _r.turn_id == _d.turn_id,
-        _r.state.in_([RunState.INTENT, RunState.UNKNOWN]),
-    )
-    old = (
-        select(_d.session_id, _d.message_id)
-        .where(_d.received_at < before, closed.exists(), ~unknown.exists())
-        .order_by(_d.received_at)
-        .limit(most)
-    )
-    found = conn.execute(old).all()
-    for row in found:
-        conn.execute(
-            delete(dedupe_messages).where(_d.session_id == row.session_id, _d.message_id == row.message_id)
-        )
-    return len(found)
