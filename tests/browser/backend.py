@@ -191,7 +191,11 @@ class ScriptedBackend:
             if isinstance(event, asyncio.Event):
                 await event.wait()
             else:
-                await response.write(f": \n\ndata: {json.dumps(event)}\n\n".encode())
+                sent = f": \n\ndata: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
+                middle = sent.find("á".encode()) + 1 or len(sent) // 2  # in the middle of a letter
+                await response.write(sent[:middle])
+                await asyncio.sleep(0)
+                await response.write(sent[middle:])
         return response
 
     async def _half(self, request: web.Request, answer: Answer) -> web.StreamResponse:
