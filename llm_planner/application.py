@@ -28,6 +28,7 @@ from .assembly import PROMPTS, Ingredients, Parts, assemble, sqlite_lock, tool_r
 from .clock import Clock, SystemClock
 from .console import doors as console
 from .console.house import House, Outside
+from .embedded import SmallModel
 from .errors import DatabaseUnavailable, PlannerError
 from .exporting import start_exporting
 from .llm.base import ChatModel
@@ -72,7 +73,9 @@ def create_app(
     """
     settings = settings or load_settings()
     registry = tool_registry(settings, tools)
-    ingredients = Ingredients(settings, registry, prompts, clock or SystemClock(), model)
+    ruled = model is None and settings.llm == "embedded" and settings.embedded_model is None
+    copier = SmallModel() if ruled else None
+    ingredients = Ingredients(settings, registry, prompts, clock or SystemClock(), model, copier=copier)
     return app_of(Blueprint(ingredients, [core_migrations(), *app_migrations(migrations)]))
 
 
@@ -118,7 +121,7 @@ async def running(blueprint: Blueprint, *, background: bool) -> AsyncIterator[Pa
             lock.acquire()
         if settings.migrates:
             await upgrade(parts, blueprint.migrations)
-        await parts.planner.warm()
+        await parts.warm()
         await parts.engine.start(parts.worker, background=background)
         _announce(parts)
         yield parts

@@ -1,5 +1,6 @@
 """The assembly: every part made once and handed to those who need it; constructor passing, no container."""
 
+import asyncio
 import importlib
 import secrets
 from collections.abc import Iterable, Mapping
@@ -16,11 +17,13 @@ from .delivery.http import Outlet
 from .delivery.pace import Pace
 from .delivery.sending import ReplySender
 from .delivery.statuses import Statuses
+from .embedded import Copier
 from .engine import EmbeddedEngine, ProcessLock, TurnEngine
 from .errors import StartError
 from .keys import Keyring
 from .llm.base import ChatModel, OutputMode
 from .llm.http import ModelHttp
+from .llm.llamacpp import LlamaModel
 from .llm.observed import ObservedModel
 from .llm.ollama import OllamaModel
 from .llm.openai import OpenAIModel
@@ -70,7 +73,8 @@ PROMPTS = {
 
 @dataclass(frozen=True, slots=True)
 class Ingredients:
-    """What a process is made from; tests put their doubles here. `apis` are addresses of providers' APIs."""
+    """What a process is made from; tests put their doubles here. `apis` are addresses of providers' APIs;
+    `copier` is the small model beside the embedded planner's rules."""
 
     settings: Settings
     registry: ToolRegistry
@@ -82,6 +86,7 @@ class Ingredients:
     planner: Planner | None = None
     apis: Mapping[str, str] = field(default_factory=dict)
     database: Database | None = None
+    copier: Copier | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +109,19 @@ class Parts:
     statuses: Statuses
     outlet: Outlet
     memory: Memory | None
+    copier: Copier | None
+    local: LlamaModel | None
+
+    async def warm(self) -> None:
+        """Make ready what takes time, before the first message waits for it. Raises StartError."""
+        if self.local is not None:
+            await self.local.load()
+        await self.planner.warm()
 
     async def close(self) -> None:
         """Close what holds threads, files and connections."""
+        if self.copier is not None:
+            await asyncio.to_thread(self.copier.close)
         if self.memory is not None:
             await self.memory.close()
         if self.model is not None:
@@ -120,7 +135,8 @@ def assemble(made_of: Ingredients) -> Parts:
     """Put one process together. Raises StartError for what can't work."""
     settings, registry, keys = made_of.settings, made_of.registry, keyring(made_of.settings)
     database = made_of.database or connect(settings.database_url, made_of.clock)
-    audit, model = Audit(keys), observed(chat_model(made_of))
+    audit, chosen = Audit(keys), chat_model(made_of)
+    model = observed(chosen)
     guard = Guard(database, settings.tool_timeout_s, settings.budget_result_bytes)
     gate = Confirmations(database, registry, keys, audit, guard, made_of.lease_s)
     models = _models(made_of, database, model, gate.tokens) if model is not None else None
@@ -152,6 +168,7 @@ def assemble(made_of: Ingredients) -> Parts:
     return Parts(
         settings, registry, keys, database, audit, guard, inbox, planner, views, worker, engine, model,
         channels_of(settings), Statuses(database, deliveries.nudge, replies.templated), outlet, memory,
+        made_of.copier, chosen if isinstance(chosen, LlamaModel) else None,
     )  # fmt: skip
 
 
@@ -213,8 +230,11 @@ def observed(model: ChatModel | None) -> ChatModel | None:
 def chat_model(made_of: Ingredients) -> ChatModel | None:
     """The language model of the settings; None for the embedded planner. There is no silent fallback."""
     settings = made_of.settings
-    if made_of.model is not None or settings.llm == "embedded":
+    if made_of.model is not None:
         return made_of.model
+    if settings.llm == "embedded":
+        path = settings.embedded_model
+        return None if path is None else LlamaModel(path, settings.llm_timeout_s)
     try:
         return _ollama(settings) if settings.llm == "ollama" else _openai(settings)
     except ValueError as error:
@@ -275,7 +295,8 @@ def _planner(
     settings = made_of.settings
     if models is None:
         zone = time_zone(settings)
-        return EmbeddedPlanner(made_of.registry, tokens, lambda: made_of.clock.now().astimezone(zone).date())
+        today = lambda: made_of.clock.now().astimezone(zone).date()  # noqa: E731
+        return EmbeddedPlanner(made_of.registry, tokens, today, made_of.copier)
     longest = {name: sender.longest for name, sender in senders.items()}
     around = Surroundings(made_of.clock, time_zone(settings), longest, settings.budget_prompt_result_bytes)
     asking = Asking(_modes(settings), settings.llm_timeout_s, settings.llm_max_tokens, around)
@@ -287,6 +308,8 @@ def _modes(settings: Settings) -> tuple[OutputMode, ...]:
     """The output modes to try, best first. Ollama's cloud takes a schema and does not enforce it."""
     if settings.llm_output_mode != "auto":
         return (settings.llm_output_mode,)
+    if settings.llm == "embedded":
+        return ("schema", "prompt")
     in_cloud = settings.llm == "ollama" and (settings.ollama_base_url or OLLAMA_CLOUD).startswith(
         OLLAMA_CLOUD
     )

@@ -101,11 +101,10 @@ async def serving(
     **more: Any,
 ) -> AsyncIterator[Client]:
     """Serve an application until the block ends; then it is drained and closed like on SIGTERM. `more` goes
-    to its Ingredients."""
+    to its Ingredients; the small model stays away unless it is there."""
     app = create_app(tools=tools, prompts=prompts, settings=settings, model=model, clock=clock)
-    if more:
-        blueprint = app.state.blueprint
-        app = app_of(replace(blueprint, ingredients=replace(blueprint.ingredients, **more)))
+    blueprint = app.state.blueprint
+    app = app_of(replace(blueprint, ingredients=replace(blueprint.ingredients, **{"copier": None, **more})))
     async with served(app) as url, aiohttp.ClientSession() as http:
         yield Client(url, http, app)
 

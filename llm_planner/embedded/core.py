@@ -1,6 +1,7 @@
 """Owns the way from a message to a proposal: rank, continue an earlier request, fill arguments, or reply."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Final
 
@@ -8,6 +9,7 @@ from .arguments import build, compile_tool, find_values, missing_fields
 from .bank import Topic
 from .bare import answers, is_bare
 from .cards import Call, Proposal, ToolCard
+from .copying import Copier, copied, prefix_of
 from .lexicon import GREETINGS
 from .message import Message, read_message
 from .ranking import Ranked, Ranking
@@ -27,13 +29,18 @@ class EmbeddedCore:
         tools: Sequence[ToolCard],
         today: Callable[[], date],
         embedder: Embedder | None = None,
+        copier: Copier | None = None,
     ) -> None:
-        """Embed all examples once; `today` is what relative dates count from. ValueError without any tool."""
+        """Embed all examples once; `today` is what relative dates count from, `copier` the small model, where
+        there is one. ValueError without any tool."""
         if not tools:
             raise ValueError("the embedded planner needs at least one tool")
         self._cards = tuple(tools)
         self._today = today
-        self._ranking = Ranking([compile_tool(card) for card in tools], embedder or load_embedder())
+        compiled = [compile_tool(card) for card in tools]
+        self._ranking = Ranking(compiled, embedder or load_embedder())
+        self._copier = copier
+        self.prefixes = tuple(prefix for tool in compiled if (prefix := prefix_of(tool)))
 
     def propose(self, text: str, locale: str, recent: Sequence[str] = ()) -> Proposal:
         """What to do about a message; `recent` are the user's earlier messages, oldest first.
@@ -46,10 +53,17 @@ class EmbeddedCore:
         continued = self._continued(message, ranked, recent)
         requests = [continued] if continued else find_requests(message, ranked, self._ranking, today)
         if requests:
-            return _proposed(requests, locale)
+            return _proposed([self._copied(request) for request in requests], locale)
         topic = _topic(ranked)
         reply = talk(topic, locale, self._cards)
         return Proposal((), reply, "out_of_scope" if topic == "other" else "smalltalk", ranked.none)
+
+    def _copied(self, request: Request) -> Request:
+        """A request with what the small model copies better than the rules did."""
+        if self._copier is None:
+            return request
+        values = copied(request.tool, request.said, request.values, self._copier)
+        return replace(request, values=values)
 
     def _continued(self, message: Message, ranked: Ranked, recent: Sequence[str]) -> Request | None:
         """The earlier request that this message goes on with, None when it stands alone."""

@@ -1,4 +1,4 @@
-"""The embedded planner behind the Planner protocol: no model, no key; retrieval and rules in this process."""
+"""The embedded planner behind the Planner protocol: no key; retrieval, rules and a small model in this process."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from datetime import date
 
 from pydantic import ValidationError
 
-from ..embedded import EmbeddedCore, Proposal
+from ..embedded import Copier, EmbeddedCore, Proposal
 from ..errors import PlanRejected, StartError
 from ..tools import ToolRegistry
 from .plan import PlannedCall, PlannerOutput, Rules, check
@@ -24,13 +24,16 @@ class EmbeddedPlanner:
 
     replans = False
 
-    def __init__(self, registry: ToolRegistry, tokens: Tokens, today: Callable[[], date]) -> None:
+    def __init__(
+        self, registry: ToolRegistry, tokens: Tokens, today: Callable[[], date], copier: Copier | None
+    ) -> None:
         if not len(registry):
             raise StartError(
                 "the embedded planner needs at least one tool; register one, or configure a model"
             )
         self._tokens = tokens
         self._today = today
+        self._copier = copier
         self._registry = registry
         self._core: EmbeddedCore | None = None
         self._thread = ThreadPoolExecutor(1, "embedded-planner")
@@ -48,7 +51,9 @@ class EmbeddedPlanner:
             return Planned(None, "no_plan")
 
     async def warm(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._made)
+        core = await asyncio.get_running_loop().run_in_executor(self._thread, self._made)
+        if self._copier is not None:
+            self._copier.start(core.prefixes)
 
     def _propose(self, text: str, locale: str, recent: tuple[str, ...]) -> Proposal:
         return self._made().propose(text, locale, recent)
@@ -56,7 +61,8 @@ class EmbeddedPlanner:
     def _made(self) -> EmbeddedCore:
         """The core, made once, on the planner's own thread: it embeds every example."""
         if self._core is None:
-            self._core = EmbeddedCore([tool_card(spec) for spec in self._registry], self._today)
+            cards = [tool_card(spec) for spec in self._registry]
+            self._core = EmbeddedCore(cards, self._today, copier=self._copier)
         return self._core
 
 
