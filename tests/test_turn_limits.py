@@ -10,9 +10,10 @@ import pytest
 from pydantic import BaseModel
 
 from llm_planner import Tool, ToolContext
+from llm_planner.i18n import text
 from llm_planner.llm.scripted import ScriptedModel
 from llm_planner.turn.digest import MORE, digest
-from llm_planner.turn.record import StepResult
+from llm_planner.turn.record import LIMITS, StepResult
 
 from .harness import sqlite_servers
 from .tools import LEDGER, Echo, Ledger, plan
@@ -189,6 +190,12 @@ async def test_a_process_that_is_drained_stops_the_tools_of_turns_it_can_not_fin
         await Busy.full.wait()
         await parts.engine.drain(0)
         assert Busy.stopped == 1
+
+
+@pytest.mark.parametrize("code", ["no_plan", "model_away", "over_budget", *sorted(LIMITS)])
+@pytest.mark.parametrize("locale", ["es", "en", "pt"])
+def test_every_reason_for_which_a_turn_stops_can_be_said(code: str, locale: str) -> None:
+    assert text(f"why_{code}", locale) in text("stopped", locale, why=text(f"why_{code}", locale))
 
 
 def step(result: Any) -> StepResult:

@@ -98,7 +98,7 @@ class Executor:
             return StepResult(step.id, step.spec.name, "skipped")
         if before is not None and before.status == "awaiting_confirmation":
             return before
-        limit = run.record.allowance.over
+        limit = run.record.allowance.forbids()
         if limit is not None:
             return StepResult(
                 step.id, step.spec.name, "skipped", error=text(f"why_{limit}", run.record.locale)

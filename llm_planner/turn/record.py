@@ -183,9 +183,8 @@ class Allowance:
         """Seconds that are left; infinite where there is no limit."""
         return math.inf if self.ends_at is None else self.ends_at - asyncio.get_running_loop().time()
 
-    @property
-    def over(self) -> str | None:
-        """Which limit forbids to begin anything more: `turn_time` or `turn_bytes`."""
+    def forbids(self) -> str | None:
+        """Which limit forbids to begin anything more, `turn_time` or `turn_bytes`; it counts as reached then."""
         if self.seconds <= 0:
             return self.hit("turn_time")
         return self.hit("turn_bytes") if self._bytes is not None and self._bytes <= 0 else None

@@ -92,7 +92,7 @@ class Planning:
 
     async def _planned(self, record: TurnRecord) -> Planned:
         """A plan, if one is to be had while this turn may still go on."""
-        limit = record.allowance.over if record.rounds else None
+        limit = record.allowance.forbids() if record.rounds else None
         if limit is None:
             try:
                 async with asyncio.timeout_at(record.allowance.ends_at):
