@@ -14,7 +14,7 @@ from llm_planner.turn import memory
 from llm_planner.turn.memory import _oldest
 
 from .tools import Echo, Ledger, plan
-from .turn_kit import eventually, ledger, parked, there_are, token, with_ledger
+from .turn_kit import LONG_AGO, eventually, ledger, parked, there_are, token, with_ledger
 
 Serve = Any
 SUMMARIES = "SELECT * FROM messages WHERE kind = 'summary'"
@@ -175,6 +175,20 @@ async def test_a_summary_that_fails_is_due_again_with_the_next_turn(
     await client.say("c")
     await eventually(lambda: there_are(client, 1, SUMMARIES))
     assert "a" in json.dumps(model.asked[-1].messages[1].content)
+
+
+async def test_a_summary_is_forgotten_with_the_turn_that_it_reaches_up_to(serve: Serve) -> None:
+    model = Remembering("Ana, Elm Street 5")
+    client = await serve(
+        tools=[Echo], model=model, history_messages=2, memory="on", retention_messages_days=2
+    )
+    await _talk(client, "Elm Street 5", "b", "c")
+    await eventually(lambda: there_are(client, 1, SUMMARIES))
+    await client.rows("UPDATE turns SET created_at = :t WHERE seq <= 2", t=LONG_AGO)
+    await client.parts.worker.fire_timers()
+    assert await client.rows("SELECT * FROM messages WHERE seq <= 2") == []
+    await client.say("d")
+    assert model.earlier is None
 
 
 def test_one_call_takes_whole_turns_and_no_more_than_fit() -> None:
