@@ -135,8 +135,7 @@ def assemble(made_of: Ingredients) -> Parts:
     """Put one process together. Raises StartError for what can't work."""
     settings, registry, keys = made_of.settings, made_of.registry, keyring(made_of.settings)
     database = made_of.database or connect(settings.database_url, made_of.clock)
-    audit, chosen = Audit(keys), chat_model(made_of)
-    model = observed(chosen)
+    audit, model = Audit(keys), chat_model(made_of)
     guard = Guard(database, settings.tool_timeout_s, settings.budget_result_bytes)
     gate = Confirmations(database, registry, keys, audit, guard, made_of.lease_s)
     models = _models(made_of, database, model, gate.tokens) if model is not None else None
@@ -168,7 +167,7 @@ def assemble(made_of: Ingredients) -> Parts:
     return Parts(
         settings, registry, keys, database, audit, guard, inbox, planner, views, worker, engine, model,
         channels_of(settings), Statuses(database, deliveries.nudge, replies.templated), outlet, memory,
-        made_of.copier, chosen if isinstance(chosen, LlamaModel) else None,
+        made_of.copier, model if isinstance(model, LlamaModel) else None,
     )  # fmt: skip
 
 
@@ -222,11 +221,6 @@ def sqlite_lock(settings: Settings) -> ProcessLock | None:
     return ProcessLock(Path(f"{url.database}.lock")) if url.get_backend_name() == "sqlite" else None
 
 
-def observed(model: ChatModel | None) -> ChatModel | None:
-    """The same model, its calls measured."""
-    return ObservedModel(model) if model is not None else None
-
-
 def chat_model(made_of: Ingredients) -> ChatModel | None:
     """The language model of the settings; None for the embedded planner. There is no silent fallback."""
     settings = made_of.settings
@@ -276,7 +270,11 @@ def _models(made_of: Ingredients, database: Database, model: ChatModel, tokens: 
         (settings.budget_account_calls, settings.budget_account_tokens),
     )
     return Models(
-        database, model, load_prompt(made_of.prompts, "answerer", PROMPTS["answerer"]), ceilings, tokens
+        database,
+        ObservedModel(model),
+        load_prompt(made_of.prompts, "answerer", PROMPTS["answerer"]),
+        ceilings,
+        tokens,
     )
 
 

@@ -105,7 +105,7 @@ async def serving(
     app = create_app(tools=tools, prompts=prompts, settings=settings, model=model, clock=clock)
     blueprint = app.state.blueprint
     app = app_of(replace(blueprint, ingredients=replace(blueprint.ingredients, **{"copier": None, **more})))
-    async with served(app) as url, aiohttp.ClientSession() as http:
+    async with aiohttp.ClientSession() as http, served(app) as url:  # whoever waits is answered first
         yield Client(url, http, app)
 
 

@@ -26,6 +26,7 @@ class Closing:
         self._trail = trail
         self._tokens = tokens
         self._memory = memory
+        self._kept: set[str] = set()  # hashes of the system prompts that are stored: they stay
 
     async def store_plan(self, record: TurnRecord) -> None:
         """Keep the checked plan before its first effect (rule 8). Raises LaneLost."""
@@ -49,6 +50,7 @@ class Closing:
         await self._database.run(lambda conn: self._close(conn, record, answer))
         if self._memory is not None and not record.is_verb:
             self._memory.after(record)
+        self._kept |= record.prompt_texts.keys()
 
     def _close(self, conn: Connection, record: TurnRecord, answer: Answer) -> None:
         moment, lane, reply = now(conn), record.lane, answer.whole
@@ -63,7 +65,8 @@ class Closing:
             raise LaneLost("the session's lane was taken over")
         turns.say(conn, _lines(record, heard, reply, moment))
         turns.record_calls(conn, [{**call, "at": moment} for call in record.calls])
-        prompts.keep(conn, record.prompts, record.prompt_texts, moment)
+        new = {key: text for key, text in record.prompt_texts.items() if key not in self._kept}
+        prompts.keep(conn, record.prompts, new, moment)
         for turn_id, rounds in record.home_rounds.items():
             turns.keep_rounds(conn, lane.session_id, turn_id, [round_.stored() for round_ in rounds])
         # Only a new request takes an older one's place: not an edit, nor a step that goes on after another.
