@@ -39,4 +39,4 @@ async def test_deliveries_of_one_message_that_wait_for_one_that_is_undone_are_no
 
 
 async def _are_waiting(database: object, number: int) -> bool:
-    return await waiting_for_locks(database) == number  # type: ignore[arg-type]
+    return await waiting_for_locks(database) >= number  # type: ignore[arg-type]
