@@ -36,6 +36,7 @@ from .logs import configure_logs
 from .prompts import load_prompt
 from .providers import public_base, secret_setting
 from .settings import Settings, load_settings
+from .storage.database import connect
 from .storage.migrate import Migrations, app_migrations, core_migrations
 from .tools import Tool
 from .version import __version__
@@ -140,12 +141,17 @@ async def upgrade(parts: Parts, migrations: Sequence[Migrations]) -> None:
         for item in migrations:
             item.upgrade(conn)
 
-    for attempt in range(1, UPGRADE_TRIES):
-        try:
-            return await parts.database.run(transaction)
-        except (DatabaseUnavailable, IntegrityError):
-            await asyncio.sleep(0.2 * attempt)
-    return await parts.database.run(transaction)
+    url = parts.database.url.render_as_string(hide_password=False)
+    patient = connect(url, SystemClock(), answer_s=None)
+    try:
+        for attempt in range(1, UPGRADE_TRIES):
+            try:
+                return await patient.run(transaction)
+            except (DatabaseUnavailable, IntegrityError):
+                await asyncio.sleep(0.2 * attempt)
+        return await patient.run(transaction)
+    finally:
+        await patient.close()
 
 
 def _open_doors(app: FastAPI, parts: Parts, blueprint: Blueprint) -> None:

@@ -146,25 +146,50 @@ def _told(name: str) -> Iterator[None]:
         print(f"servers: {name} did not start: {error}", file=sys.stderr, flush=True)
 
 
+class Throwaway:
+    """One server of an installed program, with data in a folder; it may be ended and started again there.
+
+    The torture ends them in every way. Raises NoServerError where it does not start.
+    """
+
+    def __init__(self, binary: Binary, folder: Path) -> None:
+        self._binary, self._folder, self._port = binary, folder, _free_port()
+        password = secrets.token_hex(8)
+        scheme = "mariadb" if binary.mariadb else "mysql"
+        self.url = f"{scheme}://{USER}:{password}@127.0.0.1:{self._port}/{DATABASE}"
+        self.process: subprocess.Popen[bytes] | None = None
+        _make_data(binary, folder)
+        (folder / "init.sql").write_text(_users(password), encoding="ascii")
+
+    def start(self) -> None:
+        self.process = _launch(self._binary, self._folder, self._port)
+        _await_ready(self.process, self._folder / "log")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            _stop(self.process)
+
+
+@contextlib.contextmanager
+def throwaway(binary: Binary) -> Iterator[Throwaway]:
+    """A started one; stopped, and its folder gone, at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="planner-db-"))
+    try:
+        made = Throwaway(binary, folder)
+        try:
+            made.start()
+            yield made
+        finally:
+            made.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def from_binary(binary: Binary) -> Iterator[Server]:
     """One server from an installed program. Raises NoServerError."""
-    folder = Path(tempfile.mkdtemp(prefix="planner-db-"))
-    password = secrets.token_hex(8)
-    try:
-        _make_data(binary, folder)
-        (folder / "init.sql").write_text(_users(password), encoding="ascii")
-        port = _free_port()
-        process = _launch(binary, folder, port)
-        try:
-            _await_ready(process, folder / "log")
-            scheme = "mariadb" if binary.mariadb else "mysql"
-            url = f"{scheme}://{USER}:{password}@127.0.0.1:{port}/{DATABASE}"
-            yield Server(url, name_of(url))
-        finally:
-            _stop(process)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with throwaway(binary) as made:
+        yield Server(made.url, name_of(made.url))
 
 
 def _users(password: str) -> str:

@@ -16,6 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, event, inspect, make_url, select, text, update
 
 from app.tables import metadata as app_metadata
+from llm_planner.clock import SystemClock
 from llm_planner.errors import DatabaseUnavailable
 from llm_planner.llm.scripted import ScriptedModel
 from llm_planner.storage.database import Database, MysqlDatabase, SqliteDatabase, connect, now
@@ -304,6 +305,58 @@ async def test_a_transaction_that_has_begun_is_not_cut_by_a_cancellation(databas
 
 
 # Outages
+
+
+async def test_a_transaction_whose_connection_is_killed_runs_again_whole(database: Database) -> None:
+    if not _is_server(database):
+        return
+    ids: list[int] = []
+
+    def write(conn: Connection) -> None:
+        ids.append(conn.execute(text("SELECT CONNECTION_ID()")).scalar_one())
+        conn.execute(usage_counters.insert(), {"scope": "a", "day": "d", "calls": len(ids), "tokens": 0})
+        if len(ids) == 1:
+            conn.execute(text("SELECT SLEEP(30)"))
+
+    task = asyncio.create_task(database.run(write))
+    async with asyncio.timeout(10):
+        while not ids:  # noqa: ASYNC110 - the transaction has to reach its middle
+            await asyncio.sleep(0.01)
+        await database.run(lambda conn: conn.execute(text(f"KILL {ids[0]}")))
+        await task
+    assert len(set(ids)) == 2
+    assert [row.calls for row in await rows(database, "SELECT calls FROM usage_counters")] == [2]
+
+
+async def test_a_server_that_says_nothing_is_given_up_and_the_next_question_is_answered(
+    database: Database, db_url: str
+) -> None:
+    if not _is_server(database):
+        return
+    hasty = connect(db_url, SystemClock(), answer_s=0.2)
+    try:
+        async with asyncio.timeout(5):
+            with pytest.raises(DatabaseUnavailable, match="2013"):
+                await hasty.run(lambda conn: conn.execute(text("SELECT SLEEP(30)")))
+        assert await rows(hasty, "SELECT 1") == [(1,)]
+    finally:
+        await hasty.close()
+
+
+async def test_a_full_disk_is_called_so_and_what_was_stored_stays(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path}/full.db")
+
+    def fill(conn: Connection) -> None:
+        conn.execute(text("PRAGMA max_page_count = 20"))
+        conn.execute(text("INSERT INTO full VALUES (:words)"), {"words": "a user's words " * 10000})
+
+    await database.run(lambda conn: conn.execute(text("CREATE TABLE full (words TEXT)")))
+    await database.run(lambda conn: conn.execute(text("INSERT INTO full VALUES ('kept')")))
+    with pytest.raises(DatabaseUnavailable, match="full") as caught:
+        await database.run(fill)
+    assert "user's words" not in str(caught.value)
+    assert await rows(database, "SELECT words FROM full") == [("kept",)]
+    await database.close()
 
 
 class Wire:

@@ -11,14 +11,17 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from tests.servers import name_of
+from tests.servers import Throwaway, find_binaries, name_of, throwaway
 
-from . import confirms, deadly, load, points
+from . import confirms, deadly, load, outage, points
 from .arena import Arena, arena
 from .plans import QUICK, WHOLE, Size
 from .verdict import HEAD, Verdict
 
 Scenario = Callable[[Arena, Size], Awaitable[Verdict]]
+OWN_SERVER = "outage"
+"""The scenario that ends its server: on each one that can be started here, none that others use."""
+ON_SERVERS, ON_SQLITE = frozenset(["cut"]), frozenset(["full"])
 SCENARIOS: dict[str, Scenario] = {
     "load": load.play,
     "points": points.play,
@@ -27,6 +30,9 @@ SCENARIOS: dict[str, Scenario] = {
     "stale": deadly.stale,
     "resumed": deadly.resumed,
     "poison": deadly.poison,
+    "cut": outage.cut,
+    "full": outage.full,
+    "clock": outage.clock,
 }
 
 
@@ -34,7 +40,7 @@ async def tortured(url: str, chosen: Sequence[str], size: Size) -> list[Verdict]
     """Every chosen scenario on one database, one after the other."""
     name, verdicts = name_of(url) if url else "SQLite", list[Verdict]()
     async with arena(name, url) as place:
-        for scenario in chosen:
+        for scenario in (one for one in chosen if one not in (ON_SERVERS if place.sqlite else ON_SQLITE)):
             began = time.monotonic()
             print(f"{name}: {scenario} …", flush=True)
             await place.empty()
@@ -45,22 +51,40 @@ async def tortured(url: str, chosen: Sequence[str], size: Size) -> list[Verdict]
     return verdicts
 
 
+def ended(size: Size) -> list[Verdict]:
+    """The outage of every server that is installed here, on data of its own."""
+    verdicts = list[Verdict]()
+    for binary in find_binaries():
+        with throwaway(binary) as server:
+            verdicts.append(asyncio.run(_ended(server, size)))
+    return verdicts
+
+
+async def _ended(server: Throwaway, size: Size) -> Verdict:
+    name = name_of(server.url)
+    print(f"{name}: {OWN_SERVER} …", flush=True)
+    async with arena(name, server.url) as place:
+        return await outage.outage(place, size, server)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="torture", description=__doc__)
     parser.add_argument(
         "urls", nargs="*", metavar="DB_URL", help="servers; without any: those of TEST_DB_URLS"
     )
     parser.add_argument("--quick", action="store_true", help="the short form that the tests run")
-    parser.add_argument("--only", default=",".join(SCENARIOS), help=f"some of {', '.join(SCENARIOS)}")
+    names = [*SCENARIOS, OWN_SERVER]
+    parser.add_argument("--only", default=",".join(names), help=f"some of {', '.join(names)}")
     parser.add_argument("--no-sqlite", action="store_true", help="on the servers alone")
     asked = parser.parse_args()
     chosen = asked.only.split(",")
-    if unknown := set(chosen) - set(SCENARIOS):
-        parser.error(f"there is no scenario {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
+    if unknown := set(chosen) - set(names):
+        parser.error(f"there is no scenario {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     urls = asked.urls or [url for url in os.environ.get("TEST_DB_URLS", "").split(",") if url.strip()]
-    verdicts: list[Verdict] = []
+    verdicts, size = list[Verdict](), QUICK if asked.quick else WHOLE
     for url in [*([] if asked.no_sqlite else [""]), *urls]:
-        verdicts += asyncio.run(tortured(url, chosen, QUICK if asked.quick else WHOLE))
+        verdicts += asyncio.run(tortured(url, [one for one in chosen if one != OWN_SERVER], size))
+    verdicts += ended(size) if OWN_SERVER in chosen else []
     return told(verdicts)
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, inspect, make_url, text
 
 from llm_planner.assembly import keyring
 from llm_planner.clock import SystemClock
+from llm_planner.errors import DatabaseUnavailable
 from llm_planner.storage.database import Database, connect
 from llm_planner.storage.migrate import core_migrations
 from llm_planner.turn.audit import Audit
@@ -39,6 +40,7 @@ class Arena:
 
     def __init__(self, name: str, orders: Orders, database: Database, provider: Provider) -> None:
         self.name = name
+        self._questions = asyncio.Semaphore(8)
         self.orders = orders
         self.database = database
         self.provider = provider
@@ -56,7 +58,13 @@ class Arena:
         return file.read_text().split() if file.exists() else []
 
     async def rows(self, sql: str, **values: Any) -> Sequence[Any]:
-        return await rows(self.database, sql, **values)
+        """Rows of one SELECT, or none for another statement; again, while the database is away."""
+        while True:
+            try:
+                async with self._questions:
+                    return await rows(self.database, sql, **values)
+            except DatabaseUnavailable:
+                await asyncio.sleep(0.2)
 
     async def number(self, sql: str, **values: Any) -> int:
         return int((await self.rows(sql, **values))[0][0])
@@ -71,7 +79,7 @@ class Arena:
     async def bury_deliveries(self) -> None:
         """As if the two minutes that a delivery may take, and the pause after a refused one, were over."""
         past = "'2020-01-01 00:00:00.000000'"
-        await self.rows(f"UPDATE outbox SET due_at = {past} WHERE state IN ('sending', 'retrying')")
+        await self.rows(f"UPDATE outbox SET due_at = {past} WHERE state IN ('queued', 'sending', 'retrying')")
 
     async def until(self, sql: str, what: str, **values: Any) -> bool:
         """Wait until a count is 0. False, and said, when it never is."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
 from llm_planner import Tool, ToolContext, ToolFailed
 from llm_planner.application import Blueprint
@@ -19,7 +19,7 @@ from llm_planner.assembly import Ingredients
 from llm_planner.clock import SystemClock
 from llm_planner.llm.base import ChatReply, ChatRequest
 from llm_planner.settings import Settings, load_settings
-from llm_planner.storage.database import connect
+from llm_planner.storage.database import SqliteDatabase, connect
 from llm_planner.tools import ToolRegistry
 
 from .deaths import DyingDatabase, Points
@@ -207,13 +207,25 @@ def settings_of(orders: Orders) -> Settings:
     return load_settings(_env_file=None, **{**values, **orders.settings})
 
 
+def _may_be_full(database: SqliteDatabase, file: Path) -> None:
+    """Let the database have as many pages as a file says, while there is one."""
+
+    @event.listens_for(database._write_engine, "begin")
+    def _limit(conn: Connection) -> None:
+        most = file.read_text() if file.exists() else "1073741823"
+        conn.exec_driver_sql(f"PRAGMA max_page_count = {most}")
+
+
 def blueprint(orders: Orders) -> Blueprint:
     """The application that these orders describe."""
     folder, points = Path(orders.folder), Points(orders.dies_at, orders.by)
     Reached.points = points
     clock = MovedClock(folder / "clock")
     model = TorturedModel(orders.model_s, folder / "asked")
-    database = DyingDatabase(connect(orders.url, clock), points)
+    inner = connect(orders.url, clock)
+    if isinstance(inner, SqliteDatabase):
+        _may_be_full(inner, folder / "pages")
+    database = DyingDatabase(inner, points)
     made_of = Ingredients(
         settings_of(orders), ToolRegistry(TOOLS), PROMPTS, clock, model, orders.lease_s, database=database
     )  # fmt: skip

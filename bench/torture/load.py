@@ -88,4 +88,4 @@ async def _token(arena: Arena, user: str, message_id: str) -> str | None:
         if found and found[0].state == "needs_confirmation":
             card = await arena.database.read(lambda conn: newest_card(conn, key_of(user)))
             return arena.tokens.of(card.id)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)

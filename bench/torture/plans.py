@@ -17,4 +17,4 @@ class Size:
 
 
 WHOLE = Size(5000, 200, 60.0, 200, 40, 10.0, True)
-QUICK = Size(64, 8, 3.0, 40, 4, 2.0, False)
+QUICK = Size(48, 8, 2.0, 40, 2, 1.5, False)

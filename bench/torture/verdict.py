@@ -1,5 +1,6 @@
 """The verdict of the rows: what was lost, doubled, out of order, not known, or is still held by the dead."""
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -117,12 +118,15 @@ class Judge:
         )
 
     async def _out_of_order(self) -> int:
-        """Turns that closed before the one ahead of them, lines written in another order than asked for, and
-        replies that arrived before the one ahead of them."""
-        number = self._arena.number
-        turns = await number(
-            "SELECT COUNT(*) FROM turns a JOIN turns b ON a.session_id = b.session_id AND b.seq = a.seq + 1 "
-            "WHERE b.finished_at < a.finished_at"
+        """Turns that closed before the one ahead of them, by the audit's own order, and replies that arrived
+        before the one ahead of them."""
+        closes = await self._arena.rows(
+            "SELECT t.session_id, t.seq FROM audit_events e JOIN turns t ON t.session_id = e.session_id "
+            "AND t.id = e.turn_id WHERE e.kind = 'replied' ORDER BY e.session_id, e.seq"
+        )
+        turns = sum(
+            one.session_id == after.session_id and one.seq >= after.seq
+            for one, after in itertools.pairwise(closes)
         )
         found = await self._arena.rows(
             "SELECT o.idempotency_key, t.session_id, t.seq FROM outbox o JOIN turns t "

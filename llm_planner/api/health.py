@@ -16,6 +16,7 @@ from ..storage.database import Database, now
 from ..storage.migrate import Migrations, behind
 from ..storage.repositories import outbox, turns
 from .auth import trusted_loopback
+from .patience import Patience
 from .views import letter_json
 
 PAGE = Path(__file__).parent / "page"
@@ -40,7 +41,7 @@ class Vitals:
 
 def router(vitals: Vitals) -> APIRouter:
     """The routes; none of them says anything about anybody."""
-    routes = APIRouter(tags=["health"])
+    routes, patience = APIRouter(tags=["health"]), Patience()
 
     @routes.get("/health")
     async def health() -> Response:
@@ -51,7 +52,9 @@ def router(vitals: Vitals) -> APIRouter:
     async def ready() -> Response:
         """Database, migrations, worker; 503 names the one that fails."""
         try:
-            failing = await vitals.database.read(lambda conn: _failing(conn, vitals.migrations))
+            failing = await patience.wait(
+                vitals.database.read(lambda conn: _failing(conn, vitals.migrations))
+            )
         except DatabaseUnavailable:
             failing = "database"
         if failing is not None:

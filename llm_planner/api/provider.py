@@ -18,6 +18,7 @@ from ..errors import BodyTooLarge, Conflict, NotFound, UnsupportedMedia
 from ..messages import AuditEvent, SessionKey
 from ..turn.inbox import Inbox
 from .edge import problem
+from .patience import Patience
 
 T = TypeVar("T")
 logger = logging.getLogger("llm_planner.provider")
@@ -55,6 +56,7 @@ class ProviderDoor:
         self._engine = engine
         self._statuses = statuses
         self._clock = clock
+        self._patience = Patience()
 
     async def take(self, request: Request, name: str | None = None) -> Response:
         """The whole way of one request. Raises the error tree's 4xx, and 503 for what the provider repeats."""
@@ -70,7 +72,7 @@ class ProviderDoor:
         except NotReady as error:
             self._tell_shut(name, error)
             raise
-        await self._keep(channel.name, delivery)
+        await self._patience.wait(self._keep(channel.name, delivery))
         return _answer(delivery.response)
 
     def _tell_shut(self, name: str, why: NotReady) -> None:

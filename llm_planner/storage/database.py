@@ -6,6 +6,7 @@ runs in the one writer thread (readers have their own), on MySQL through `AsyncC
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -37,6 +38,10 @@ Transaction = Callable[[Connection], T]
 TRIES = 8
 RETRIED = frozenset({1205, 1213})
 """Lock wait timeout and deadlock: the server rolled back, so the whole transaction may run again."""
+AT_ONCE_S = 1.0
+"""A connection that breaks so soon was broken by a restart or a kill; the next one may be good."""
+ANSWER_S = 60.0
+"""A server that says nothing for so long is away: a machine that vanished closes no connection."""
 READERS = 4
 
 
@@ -75,10 +80,11 @@ class Database(Protocol):
         """Let running transactions finish and close every connection."""
 
 
-def connect(text: str, clock: Clock) -> Database:
-    """The database of `DB_URL`. Opens nothing yet. Raises StartError for a URL it can't use."""
+def connect(text: str, clock: Clock, answer_s: float | None = ANSWER_S) -> Database:
+    """The database of `DB_URL`. Opens nothing yet. Raises StartError for a URL it can't use. `answer_s` is how
+    long a server may take for one statement; None: as long as it likes, for changes of the schema."""
     url = normal_url(text)
-    return SqliteDatabase(url, clock) if url.get_backend_name() == "sqlite" else MysqlDatabase(url)
+    return SqliteDatabase(url, clock) if url.get_backend_name() == "sqlite" else MysqlDatabase(url, answer_s)
 
 
 async def _finish(task: "asyncio.Future[T]") -> T:
@@ -161,14 +167,16 @@ class SqliteDatabase:
 
 
 class MysqlDatabase:
-    """MySQL or MariaDB over asyncmy, READ COMMITTED, transactions retried whole on deadlock."""
+    """MySQL or MariaDB over asyncmy, READ COMMITTED; transactions are retried whole after a deadlock, and after
+    a connection that broke before their COMMIT was sent."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, answer_s: float | None) -> None:
         query = dict(url.query)
         authority = query.pop("ssl_ca", None)
         self.url = url
         arguments: dict[str, Any] = {
             "connect_timeout": 5,
+            "read_timeout": answer_s,
             "charset": "utf8mb4",
             "init_command": "SET time_zone='+00:00'",
         }
@@ -194,15 +202,21 @@ class MysqlDatabase:
 
     async def _transact(self, fn: Transaction[T]) -> T:
         for attempt in range(1, TRIES + 1):
+            began, written = time.monotonic(), False
             try:
                 async with self._engine.begin() as conn:
-                    return await conn.run_sync(fn)
+                    found = await conn.run_sync(fn)
+                    written = True
             except (DBAPIError, PoolTimeout, OSError) as error:
-                if attempt == TRIES or _code(error) not in RETRIED:
-                    if isinstance(error, DBAPIError) and not _passes(error):
+                broke = not written and time.monotonic() - began < AT_ONCE_S and _passes(error)
+                again = _code(error) in RETRIED or (broke and attempt == 1)
+                if attempt == TRIES or not again:
+                    if not _passes(error):
                         raise
                     raise DatabaseUnavailable(_in_words(error)) from error
                 await asyncio.sleep(0.005 * attempt)
+            else:
+                return found
         raise AssertionError("the loop above returns or raises")
 
     async def close(self) -> None:
@@ -219,10 +233,16 @@ def _code(error: BaseException) -> int | None:
     return arguments[0] if arguments and isinstance(arguments[0], int) else None
 
 
-def _passes(error: DBAPIError) -> bool:
+def _passes(error: BaseException) -> bool:
     """Whether the fault lies with the server or the way to it, not with the statement."""
+    if not isinstance(error, DBAPIError):
+        return True
     return error.connection_invalidated or isinstance(error, OperationalError)
 
 
 def _in_words(error: BaseException) -> str:
-    return f"the database did not answer ({type(error).__name__}, {_code(error) or 'no code'}); see DB_URL"
+    """What is wrong and where to look; never what the database says, in which a user's text may stand."""
+    name = getattr(getattr(error, "orig", None), "sqlite_errorname", None) or _code(error) or "no code"
+    if name == "SQLITE_FULL":
+        return "the database is full (SQLITE_FULL): make room on its disk; see DB_URL"
+    return f"the database did not answer ({type(error).__name__}, {name}); see DB_URL"
