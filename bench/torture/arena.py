@@ -91,6 +91,11 @@ class Arena:
             await asyncio.sleep(0.1)
         return True
 
+    async def closed(self, user: str) -> bool:
+        """Wait until a user has no open turn."""
+        sql = "SELECT COUNT(*) FROM sessions WHERE key_hash = :key AND open_turns > 0"
+        return await self.until(sql, f"{user} still has open turns", key=worker.key_of(user).digest())
+
     async def quiet(self) -> bool:
         """Wait until every accepted turn is closed and every reply has left."""
         closed = await self.until(

@@ -46,32 +46,35 @@ async def many(arena: Arena, size: Size) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """What a confirm races, and the states that its write may end in; `lines` for each."""
+    """What a confirm races, and the states that its write may end in. A deadly one kills a process, and is run
+    alone."""
 
     name: str
     against: Callable[[Arena, Servers, str, Any], Awaitable[None]]
     ends: tuple[str, ...]
+    deadly: bool = False
 
 
 async def races(arena: Arena, size: Size) -> Verdict:
     """Each race in many sessions, one after the other: one outcome each, audited once."""
     judge = Judge(arena, "confirm against expiry, cancel, edit, restart", await deadlocks(arena))
     faults, kills = list[str](), 0
-    for race in RACES:
-        changes = {"settings": {"confirm_ttl_sec": TTL_S}} if race.name == "expiry" else {}
-        async with servers(arena, PROCESSES - 1, **changes) as running:
-            trials = [f"{race.name}-{number}" for number in range(size.trials)]
-            if race.name == "restart":
-                for user in trials:
-                    await _trial(arena, running, race, user)
-                kills += len(trials)
-                await arena.until(OPEN, "turns are still open")
-                await arena.bury_deliveries()
-            else:
-                await asyncio.gather(*(_trial(arena, running, race, user) for user in trials))
+    users = {race: [f"{race.name}-{number}" for number in range(size.trials)] for race in RACES}
+    for some, seconds in ((RACES[:1], TTL_S), (RACES[1:], 600)):
+        async with servers(arena, PROCESSES // 2, settings={"confirm_ttl_sec": seconds}) as running:
+            for race in some:
+                if race.deadly:
+                    for user in users[race]:
+                        await _trial(arena, running, race, user)
+                    kills += len(users[race])
+                else:
+                    await asyncio.gather(*(_trial(arena, running, race, user) for user in users[race]))
+            await arena.until(OPEN, "turns are still open")
+            await arena.bury_deliveries()
             if not await arena.quiet():
-                faults.append(f"{race.name}: it never came to rest")
-        for user in trials:
+                faults.append(f"{some[-1].name}: it never came to rest")
+    for race in RACES:
+        for user in users[race]:
             faults += await _faults(arena, race, user)
     ends = await arena.rows("SELECT state, COUNT(*) FROM pending_confirmations GROUP BY state ORDER BY state")
     note = ", ".join(f"{row[1]} {row[0]}" for row in ends)
@@ -121,7 +124,7 @@ RACES = (
     Race("expiry", _expiry, ("executed", "expired")),
     Race("cancel", _cancel, ("executed", "cancelled")),
     Race("edit", _edit, ("executed", "rejected")),
-    Race("restart", _restart, ("executed", "unknown")),
+    Race("restart", _restart, ("executed", "unknown"), deadly=True),
 )
 
 

@@ -28,7 +28,7 @@ SECRET = "a-secret-key-for-the-torture-0123456789"
 OPERATOR_KEY = "operator-key-of-the-torture-0123456789"
 OPERATOR, ROLE = "olga", "approver"
 PROMPTS = Path(__file__).parent.parent.parent / "app" / "prompts"
-CALL_S = 2.0
+CALL_S = 4.0
 """How long a call of a tool may take."""
 LEDGER = "CREATE TABLE torture_ledger (call_key VARCHAR(64) NOT NULL, line VARCHAR(200) NOT NULL)"
 

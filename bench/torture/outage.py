@@ -130,8 +130,10 @@ async def cut(arena: Arena, size: Size) -> Verdict:
 
 def _kill_some(conn: Connection) -> int:
     """Kill up to two connections to this database, but for the one that says so. Returns how many."""
-    sql = "SELECT id FROM information_schema.PROCESSLIST WHERE db = DATABASE() AND id <> CONNECTION_ID()"
-    found = list(conn.execute(text(sql)).scalars())
+    database, mine = conn.execute(text("SELECT DATABASE(), CONNECTION_ID()")).one()
+    found = [
+        row[0] for row in conn.execute(text("SHOW PROCESSLIST")) if row[3] == database and row[0] != mine
+    ]
     killed = 0
     for number in random.sample(found, min(2, len(found))):
         with contextlib.suppress(DBAPIError):  # it went by itself
@@ -183,6 +185,7 @@ async def clock(arena: Arena, size: Size) -> Verdict:
                 await asyncio.sleep(size.away_s / 3)
                 if seconds == HOUR_S:
                     await arena.provider.say(running.urls[0], "early", "m1", f"confirm {word}")
+                    await arena.closed("early")
         await arena.bury_deliveries()
         rest = await arena.quiet()
     file.unlink()
@@ -198,4 +201,7 @@ async def clock(arena: Arena, size: Size) -> Verdict:
     )
     if [tuple(row) for row in late] != [wanted]:
         faults.append(f"the confirm after an hour ended as {[tuple(row) for row in late]}")
-    return await judge.verdict(0, told, faults)
+    verdict = await judge.verdict(0, told, faults)
+    # The order of replies goes by the time they were written at, which went back.
+    verdict.zeros = tuple(name for name in verdict.zeros if name != "out of order")
+    return verdict

@@ -61,11 +61,14 @@ class End:
 
 
 async def play(arena: Arena, size: Size) -> Verdict:
-    """Every point of every kind (of one kind in the short form), and every reply that arrives at a dead sender."""
+    """Every point of every kind (in the short form every third of one kind), and every reply
+    whose sender dies before it hears that it arrived."""
     judge = Judge(arena, "kill -9 at every point of a turn", await deadlocks(arena))
     kinds = tuple(SCRIPTS) if size.every_point else QUICK
     names = {kind: await asyncio.to_thread(counted, arena, kind) for kind in kinds}
-    deaths = [death for kind in kinds for death in deaths_of(kind, names[kind])]
+    deaths = [death for kind in kinds for death in deaths_of(kind, names[kind])][
+        :: 1 if size.every_point else 3
+    ]
     places = asyncio.Semaphore(AT_ONCE)
     died = await asyncio.gather(*(_die(arena, death, places) for death in deaths))
     kills = sum(died)
@@ -132,7 +135,7 @@ async def say_all(arena: Arena, running: Servers, death: Death, places: asyncio.
                 if said == CONFIRM:
                     said = f"confirm {arena.tokens.of((await _card(arena, death.user)).id)}"
                 await arena.provider.say(running.urls[0], death.user, message_id(number), said)
-            await _until_closed(arena, death.user)
+            await arena.closed(death.user)
 
 
 async def _approve(arena: Arena, running: Servers, user: str) -> None:
@@ -149,11 +152,6 @@ async def _card(arena: Arena, user: str) -> Any:
         key=key_of(user).digest(),
     )
     return found[0]
-
-
-async def _until_closed(arena: Arena, user: str) -> None:
-    sql = "SELECT COUNT(*) FROM sessions WHERE key_hash = :key AND open_turns > 0"
-    await arena.until(sql, f"{user} still has open turns", key=key_of(user).digest())
 
 
 async def end_of(arena: Arena, death: Death) -> End:

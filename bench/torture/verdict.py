@@ -36,10 +36,11 @@ class Verdict:
     counts: dict[str, int | None]
     note: str = ""
     faults: list[str] = field(default_factory=list)
+    zeros: tuple[str, ...] = ZEROS
 
     @property
     def good(self) -> bool:
-        return not self.faults and not any(self.counts.get(name) for name in ZEROS)
+        return not self.faults and not any(self.counts.get(name) for name in self.zeros)
 
     def line(self) -> str:
         shown = ["–" if (found := self.counts.get(name)) is None else f"{found:,}" for name in COLUMNS]

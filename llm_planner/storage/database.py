@@ -40,6 +40,7 @@ RETRIED = frozenset({1205, 1213})
 """Lock wait timeout and deadlock: the server rolled back, so the whole transaction may run again."""
 AT_ONCE_S = 1.0
 """A connection that breaks so soon was broken by a restart or a kill; the next one may be good."""
+INSIST_S = 0.5
 ANSWER_S = 60.0
 """A server that says nothing for so long is away: a machine that vanished closes no connection."""
 READERS = 4
@@ -85,6 +86,18 @@ def connect(text: str, clock: Clock, answer_s: float | None = ANSWER_S) -> Datab
     long a server may take for one statement; None: as long as it likes, for changes of the schema."""
     url = normal_url(text)
     return SqliteDatabase(url, clock) if url.get_backend_name() == "sqlite" else MysqlDatabase(url, answer_s)
+
+
+async def insist(database: Database, fn: Transaction[T], until: float) -> T:
+    """Write down what has happened and would otherwise be forgotten: again and again while the database is
+    away, until this monotonic time. Raises DatabaseUnavailable then."""
+    while True:
+        try:
+            return await database.run(fn)
+        except DatabaseUnavailable:
+            if time.monotonic() >= until:
+                raise
+            await asyncio.sleep(INSIST_S)
 
 
 async def _finish(task: "asyncio.Future[T]") -> T:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from ..errors import LaneLost
 from ..messages import AuditEvent, StepStatus
-from ..storage.database import Database, now
+from ..storage.database import Database, insist, now
 from ..storage.repositories import confirmations, outbox, sessions
 from ..storage.repositories.confirmations import Outcome as Entry
 from ..storage.states import ConfirmationState, RunState
@@ -129,7 +129,8 @@ class Journal:
         event = AuditEvent(f"write_{state}", "tool", told, record.lane.turn_id)
         events = [*record.events, event]
         entry = Entry(record.lane.session_id, claim.run.id, state, outcome.result, outcome.error)
-        await self._database.run(lambda conn: self._store(conn, record, claim, entry, events))
+        patience = time.monotonic() + self._gate.margin.total_seconds() / 2
+        await insist(self._database, lambda conn: self._store(conn, record, claim, entry, events), patience)
         record.events.clear()
         record.mails.clear()
         return _told(claim, state, outcome.result, outcome.error, outcome.ms)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 
 from ..ids import new_id
-from ..storage.database import Database, now
+from ..storage.database import Database, insist, now
 from ..storage.repositories import outbox
 from ..storage.repositories.outbox import OutboxRow, Settlement
 from ..storage.states import OutboxState
@@ -185,7 +185,9 @@ class Deliveries:
             return False
         row = taken
         (fault,) = await asyncio.gather(self._attempt(row, began), return_exceptions=True)
-        end, more = await self._database.run(lambda conn: self._settle(conn, row, fault))
+        end, more = await insist(
+            self._database, lambda conn: self._settle(conn, row, fault), began + 2 * self._attempt_s
+        )
         if more:
             self.nudge.soon(row.session_id)
         if end.error is not None:
