@@ -1,12 +1,17 @@
 """What the database servers themselves count: isolation, statements, index use, deadlocks."""
 
 import asyncio
+import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event, text
 
 from .counters import deadlocks, waiting_for_locks
 from .harness import rows
-from .tools import Echo
-from .turn_kit import always, eventually, message, process
+from .tools import LEDGER, Echo, Ledger, plan
+from .turn_kit import always, eventually, live_token, message, process, run_in
 
 
 async def test_deliveries_of_one_message_that_wait_for_one_that_is_undone_are_no_deadlock(
@@ -40,3 +45,128 @@ async def test_deliveries_of_one_message_that_wait_for_one_that_is_undone_are_no
 
 async def _are_waiting(database: object, number: int) -> bool:
     return await waiting_for_locks(database) >= number  # type: ignore[arg-type]
+
+
+TURN_STATEMENTS, TURN_TRANSACTIONS = 14, 4
+"""What a turn with one read may cost."""
+
+
+class Counters:
+    """What one connection's own status says; asking costs something, which is taken off again."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+
+    async def read(self) -> dict[str, int]:
+        found = await rows(self._database, "SHOW SESSION STATUS")
+        return {row[0]: int(row[1]) for row in found if str(row[1]).isdigit()}
+
+    async def spent(self, work: Callable[[], Awaitable[Any]]) -> dict[str, int]:
+        """How far each counter went during the work, on the one connection that a process without company uses."""
+        zero, before = await self.read(), await self.read()
+        await work()
+        after = await self.read()
+        return {name: after[name] - before[name] - (before[name] - zero[name]) for name in after}
+
+
+async def busy(parts: Any) -> None:
+    """Sessions with turns, so that an index is worth it."""
+    for number in range(40):
+        for turn in range(2):
+            await run_in(parts, message(f"s{number}", f"m{turn}", "hello"))
+    for table in (
+        "sessions",
+        "turns",
+        "messages",
+        "dedupe_messages",
+        "audit_events",
+        "model_calls",
+        "outbox",
+    ):
+        await rows(parts.database, f"ANALYZE TABLE {table}")
+
+
+async def test_a_turn_keeps_its_budget_and_reads_no_table_from_end_to_end(
+    server_url: str, tmp_path: Path
+) -> None:
+    model = always(plan(("echo", {"text": "hi"})))
+    async with process(
+        server_url, tmp_path, [Echo], model, budget_session_calls=0, budget_account_calls=0
+    ) as parts:
+        await busy(parts)
+        spent = await Counters(parts.database).spent(lambda: run_in(parts, message("s7", "m9", "hello")))
+    statements = sum(spent[f"Com_{verb}"] for verb in ("select", "insert", "update", "delete", "replace"))
+    assert 0 < spent["Com_commit"] <= TURN_TRANSACTIONS
+    assert 0 < statements <= TURN_STATEMENTS
+    scans = ("Select_scan", "Select_full_join", "Handler_read_first", "Handler_read_rnd_next")
+    assert {name: spent[name] for name in scans} == dict.fromkeys(scans, 0)
+
+
+async def test_a_transaction_reads_what_others_have_committed_meanwhile(
+    server_url: str, tmp_path: Path
+) -> None:
+    """READ COMMITTED in effect, not only in a variable, on connections that are used at the same time."""
+    async with process(server_url, tmp_path, [Echo], always("{}")) as parts:
+        database, loop = parts.database, asyncio.get_running_loop()
+        await parts.inbox.accept(message("demo", "m1", "hello"), take=False)
+
+        async def seen_twice(number: int) -> list[str]:
+            def read(conn: Connection) -> str:
+                locale: str = conn.execute(text("SELECT locale FROM sessions")).scalar_one()
+                return locale
+
+            async with database._engine.connect() as conn:  # type: ignore[attr-defined]
+                first = await conn.run_sync(read)
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(changed(number), loop))
+                return [first, await conn.run_sync(read)]
+
+        async def changed(number: int) -> None:
+            await rows(database, "UPDATE sessions SET locale = :locale", locale=f"l{number}")
+
+        for number in range(5):
+            first, second = await seen_twice(number)
+            assert first != second == f"l{number}"
+
+
+async def test_every_statement_of_a_turn_and_of_the_sweep_has_an_index(
+    server_url: str, tmp_path: Path
+) -> None:
+    model = always(plan(("ledger_add", {"what": "tea"})))
+    async with process(server_url, tmp_path, [Ledger], model) as parts:
+        await rows(parts.database, LEDGER)
+        await busy(parts)
+        sent: dict[str, Any] = {}
+
+        def note(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+            sent.setdefault(statement, parameters[0] if many else parameters)
+
+        engine = parts.database._engine.sync_engine  # type: ignore[attr-defined]
+        event.listen(engine, "before_cursor_execute", note)
+        await run_in(parts, message("s3", "m8", "please"))
+        query = "SELECT id FROM pending_confirmations"
+        card = (await rows(parts.database, query))[0].id
+        del sent[query]
+        await run_in(parts, message("s3", "m9", f"confirm {live_token(parts, card)}"))
+        for work in (parts.worker.waiting, parts.worker.deliver, parts.worker.fire_timers):
+            await work()
+        event.remove(engine, "before_cursor_execute", note)
+        explained = [
+            (statement, row)
+            for statement, parameters in sent.items()
+            if re.match(r"SELECT .*\bFROM|UPDATE|DELETE", statement, re.DOTALL) and "ledger" not in statement
+            for row in await explain(parts.database, statement, parameters)
+        ]
+    assert len(explained) > 20
+    scans = [(statement, row.table) for statement, row in explained if row.type in ("ALL", "index")]
+    assert scans == []
+
+
+async def explain(database: Any, statement: str, parameters: Any) -> list[Any]:
+    """The server's plan for a statement, a row a table."""
+
+    def ask(conn: Connection) -> list[Any]:
+        as_table = "" if getattr(conn.dialect, "is_mariadb", False) else "FORMAT=TRADITIONAL "
+        return list(conn.exec_driver_sql(f"EXPLAIN {as_table}{statement}", parameters).all())
+
+    found: list[Any] = await database.run(ask)
+    return found
