@@ -18,6 +18,7 @@ from ..ids import new_id
 from ..messages import Decision, InboundMessage, Json
 from ..storage.database import Database, now
 from ..storage.repositories import audit, confirmations, operators, sessions, turns, writes
+from ..storage.repositories.audit import AuditRow
 from ..storage.repositories.confirmations import ConfirmationRow
 from ..storage.states import ConfirmationState
 from ..turn.rulings import may_decide
@@ -121,11 +122,11 @@ def router(office: Office) -> APIRouter:
         """Audit events, newest first; `session_id`, `turn_id` and `kind` filter."""
         await office.doorkeeper.reader(request, "audit")
         cursor, limit = page_of(request)
-        below = _place(cursor) if cursor is not None else None
+        below = place_of(cursor) if cursor is not None else None
         where = {name: request.query_params[name] for name in AUDIT_FILTERS if name in request.query_params}
         rows = await office.database.read(lambda conn: audit.page(conn, where, below, limit))
         last = rows[-1] if len(rows) == limit else None
-        following = _cursor([last.at.isoformat(), last.session_id, last.seq]) if last is not None else None
+        following = cursor_of(last) if last is not None else None
         return listed([audit_json(row) for row in rows], following)
 
     @routes.get("/metrics")
@@ -207,11 +208,14 @@ def page_of(request: Request) -> tuple[str | None, int]:
     return request.query_params.get("cursor"), int(text)
 
 
-def _cursor(values: Sequence[Json]) -> str:
+def cursor_of(row: AuditRow) -> str:
+    """The place of an event in the list, for the page that begins after it."""
+    values = [row.at.isoformat(), row.session_id, row.seq]
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode()
 
 
-def _place(cursor: str) -> tuple[datetime, str, int]:
+def place_of(cursor: str) -> tuple[datetime, str, int]:
+    """The place again. Raises InvalidRequest for a cursor that is not one of ours."""
     try:
         at, session_id, seq = json.loads(base64.urlsafe_b64decode(cursor.encode()))
         place = datetime.fromisoformat(at).astimezone(UTC), str(session_id), int(seq)

@@ -10,8 +10,8 @@ class Role(IntEnum):
     ANYONE = -1  # not logged in
     NAMED = 0  # a role that some tool names as its approver: sees and decides its own approvals
     VIEWER = 1  # sees everything, changes nothing
-    OPERATOR = 2  # talks, rejects, edits, hands over, retries, tries tools
-    APPROVER = 3  # settles what nobody knows
+    OPERATOR = 2  # talks, rejects, edits, hands over, retries, settles, tries tools, exports
+    APPROVER = 3  # the same; tools may name it
     ADMIN = 4  # erases
 
 
@@ -37,6 +37,8 @@ DOORS = (
     Door("entrance.leave", "POST", "/logout", Role.NAMED),
     Door("entrance.speak", "POST", "/locale", Role.ANYONE),
     Door("entrance.file", "GET", "/static/{file}", Role.ANYONE),
+    Door("chat.shown", "GET", "/chat", Role.OPERATOR),
+    Door("chat.say", "POST", "/chat/say", Role.OPERATOR),
     Door("approvals.listed", "GET", "/approvals", Role.NAMED),
     Door("approvals.rows", "GET", "/approvals/rows", Role.NAMED),
     Door("approvals.shown", "GET", "/approvals/{id}", Role.NAMED),
@@ -51,5 +53,20 @@ DOORS = (
     Door("sessions.export", "POST", "/sessions/{id}/export", Role.OPERATOR),
     Door("sessions.erase", "POST", "/sessions/{id}/erase", Role.ADMIN),
     Door("sessions.turn", "GET", "/turns/{id}", Role.VIEWER),
+    Door("deliveries.listed", "GET", "/deliveries", Role.VIEWER),
+    Door("deliveries.shown", "GET", "/deliveries/{id}", Role.VIEWER),
+    Door("deliveries.retry", "POST", "/deliveries/{id}/retry", Role.OPERATOR),
+    Door("deliveries.settle", "POST", "/deliveries/{id}/settle", Role.OPERATOR),
+    Door("doubts.listed", "GET", "/doubts", Role.VIEWER),
+    Door("doubts.shown", "GET", "/doubts/{id}", Role.VIEWER),
+    Door("doubts.settle", "POST", "/doubts/{id}/settle", Role.OPERATOR),
+    Door("trail.listed", "GET", "/audit", Role.VIEWER),
+    Door("trail.verify", "POST", "/audit/verify", Role.OPERATOR),
+    Door("trail.export", "POST", "/audit/export", Role.OPERATOR),
+    Door("tools.listed", "GET", "/tools", Role.VIEWER),
+    Door("tools.shown", "GET", "/tools/{id}", Role.VIEWER),
+    Door("tools.attempt", "POST", "/tools/{id}/try", Role.OPERATOR),
+    Door("health.shown", "GET", "/health", Role.VIEWER),
+    Door("health.live", "GET", "/health/live", Role.VIEWER),
 )
 """A named role that decides nothing here finds no approvals either: what may be decided, `may_decide` says."""

@@ -14,7 +14,7 @@ from ..api.auth import same_origin
 from ..clock import Clock
 from ..errors import Forbidden, PlannerError, Unauthorized
 from ..i18n import LANGUAGES
-from . import approvals, entrance, sessions
+from . import approvals, chat, deliveries, doubts, entrance, health, sessions, tools, trail
 from .access import DOORS, Door, Role
 from .house import House
 from .reception import GUEST, LOCALE, Guest, Reception
@@ -24,7 +24,10 @@ from .visits import PREFIX, Visit, form_of
 AWAY = Door("entrance.away", "GET", "/{rest:path}", Role.NAMED)
 """Every other address: nothing is there, for who is logged in."""
 logger = logging.getLogger("llm_planner.console")
-MODULES: dict[str, ModuleType] = {"entrance": entrance, "approvals": approvals, "sessions": sessions}
+MODULES: dict[str, ModuleType] = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (entrance, chat, approvals, sessions, deliveries, doubts, trail, tools, health)
+}
 Handler = Callable[[Visit], Awaitable[Response]]
 
 

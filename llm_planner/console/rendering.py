@@ -36,8 +36,14 @@ POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 PAGES = (
+    ("chat", Role.OPERATOR),
     ("approvals", Role.NAMED),
     ("sessions", Role.VIEWER),
+    ("deliveries", Role.VIEWER),
+    ("doubts", Role.VIEWER),
+    ("audit", Role.VIEWER),
+    ("tools", Role.VIEWER),
+    ("health", Role.VIEWER),
 )
 """The pages in the order of the navigation, each with the least role that sees it."""
 MISSING = "The console needs a package that is not installed. Run: pip install 'llm-planner[console]'"

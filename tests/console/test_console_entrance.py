@@ -34,7 +34,7 @@ async def test_the_root_leads_to_the_console_which_is_open_on_this_machine_in_de
 ) -> None:
     somebody = await person(await serve_console())
     page = await somebody.get("/")
-    assert (page.status, page.path) == (200, "/console/approvals")
+    assert (page.status, page.path) == (200, "/console/chat")
     assert page.has("local")
 
 

@@ -51,7 +51,6 @@ TEXTS = {
     "search": ("Buscar", "Search", "Buscar"),
     "all": ("todas", "all", "todas"),
     "state": ("Estado", "State", "Estado"),
-    "when": ("Cuándo", "When", "Quando"),
     "tool": ("Herramienta", "Tool", "Ferramenta"),
     "session": ("Sesión", "Session", "Sessão"),
     "turn": ("Turno", "Turn", "Turno"),

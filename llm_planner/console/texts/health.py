@@ -1,3 +1,60 @@
-"""What the page health says."""
+"""What the health page says."""
 
-TEXTS: dict[str, tuple[str, str, str]] = {}
+TEXTS = {
+    "title": ("Salud", "Health", "Saúde"),
+    "lead": ("Cómo anda, de un vistazo.", "How it goes, at a glance.", "Como anda, num relance."),
+    "queue": ("En cola", "In the queue", "Na fila"),
+    "queue.age": (
+        "el más viejo espera hace {age}",
+        "the oldest has waited {age}",
+        "o mais antigo espera há {age}",
+    ),
+    "queue.empty": ("nadie espera", "nobody waits", "ninguém espera"),
+    "pending": ("Esperan confirmación", "Await confirmation", "Esperam confirmação"),
+    "doubts": ("Escrituras en duda", "Writes in doubt", "Escritas em dúvida"),
+    "undelivered": ("Sin entregar", "Undelivered", "Não entregues"),
+    "throughput": ("Mensajes por hora", "Messages an hour", "Mensagens por hora"),
+    "throughput.label": (
+        "{total} mensajes en las últimas 24 horas, por hora",
+        "{total} messages in the last 24 hours, by the hour",
+        "{total} mensagens nas últimas 24 horas, por hora",
+    ),
+    "most": ("máx. {value}", "max. {value}", "máx. {value}"),
+    "latency": ("Demora del modelo", "Model latency", "Demora do modelo"),
+    "latency.label": (
+        "Las últimas llamadas: la mitad en {p50}, 95 de 100 en {p95}",
+        "The latest calls: half within {p50}, 95 of 100 within {p95}",
+        "As últimas chamadas: metade em {p50}, 95 de 100 em {p95}",
+    ),
+    "latency.told": ("p50 {p50} · p95 {p95}", "p50 {p50} · p95 {p95}", "p50 {p50} · p95 {p95}"),
+    "latency.none": (
+        "Todavía no se llamó a ningún modelo.",
+        "No model was called yet.",
+        "Nenhum modelo foi chamado ainda.",
+    ),
+    "errors": ("Errores del modelo, 24 horas", "Model errors, 24 hours", "Erros do modelo, 24 horas"),
+    "errors.none": ("Ninguno.", "None.", "Nenhum."),
+    "tokens": ("Costo por día, en tokens", "Cost by day, in tokens", "Custo por dia, em tokens"),
+    "tokens.label": ("{total} tokens en 14 días", "{total} tokens in 14 days", "{total} tokens em 14 dias"),
+    "tokens.today": (
+        "Hoy (UTC): {calls} llamadas, {tokens} tokens",
+        "Today (UTC): {calls} calls, {tokens} tokens",
+        "Hoje (UTC): {calls} chamadas, {tokens} tokens",
+    ),
+    "budgets": ("Presupuesto de hoy", "Today's budgets", "Orçamento de hoje"),
+    "budget.label": (
+        "{account}: {used} de {most} llamadas",
+        "{account}: {used} of {most} calls",
+        "{account}: {used} de {most} chamadas",
+    ),
+    "budget.none": ("Hoy no se gastó nada.", "Nothing was spent today.", "Nada foi gasto hoje."),
+    "limits": ("Límites", "Limits", "Limites"),
+    "no.limit": ("sin límite", "no limit", "sem limite"),
+    "connected": ("Conexiones", "Connections", "Conexões"),
+    "planner": ("Planifica", "Planner", "Quem planeja"),
+    "database": ("Base de datos", "Database", "Banco de dados"),
+    "channels": ("Proveedores", "Providers", "Provedores"),
+    "mail": ("Correo", "Mail", "E-mail"),
+    "mail.on": ("sale por SMTP", "leaves over SMTP", "sai por SMTP"),
+    "mail.off": ("espera en la casilla local", "waits in the local mailbox", "espera na caixa local"),
+}

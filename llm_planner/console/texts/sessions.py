@@ -18,7 +18,6 @@ TEXTS = {
     "account": ("Cuenta", "Account", "Conta"),
     "open": ("{count} en curso", "{count} open", "{count} em curso"),
     "facts": ("Lo que se sabe", "Facts", "O que se sabe"),
-    "fact": ("Hecho", "Fact", "Fato"),
     "no.facts": ("Todavía nada.", "Nothing yet.", "Ainda nada."),
     "timeline": ("Conversación", "Conversation", "Conversa"),
     "only.this": ("Solo esta sesión", "This session only", "Só esta sessão"),
@@ -35,7 +34,6 @@ TEXTS = {
     "decided.reject": ("rechazar", "reject", "rejeitar"),
     "decided.edit": ("corregir", "edit", "corrigir"),
     "inspect": ("Ver por dentro", "Look inside", "Ver por dentro"),
-    "quiet": ("(no dijo nada)", "(said nothing)", "(não disse nada)"),
     "erased": ("(borrado)", "(erased)", "(apagado)"),
     "handover": ("Quién contesta", "Who answers", "Quem responde"),
     "handover.agent": ("Contesta el agente.", "The agent answers.", "O agente responde."),
@@ -92,9 +90,6 @@ TEXTS = {
         "O plano como grafo: {steps} passos; as setas dizem o que espera o quê.",
     ),
     "round": ("Vuelta {number}", "Round {number}", "Rodada {number}"),
-    "step": ("Paso", "Step", "Passo"),
-    "steps": ("Pasos", "Steps", "Passos"),
-    "time": ("Tiempo", "Time", "Tempo"),
     "calls": ("Llamadas al modelo", "Model calls", "Chamadas ao modelo"),
     "calls.none": (
         "Ninguna: planificó el planificador incluido, sin modelo.",
@@ -108,7 +103,6 @@ TEXTS = {
         "{given} in, {made} out",
         "{given} de entrada, {made} de saída",
     ),
-    "tokens.title": ("Tokens", "Tokens", "Tokens"),
     "prompt": ("Prompt exacto", "Exact prompt", "Prompt exato"),
     "prompt.gone": (
         "Ya no se guarda: los prompts se borran a los {days} días.",

@@ -1,3 +1,52 @@
-"""What the page tools says."""
+"""What the pages of tools and prompts say."""
 
-TEXTS: dict[str, tuple[str, str, str]] = {}
+TEXTS = {
+    "title": ("Herramientas y prompts", "Tools and prompts", "Ferramentas e prompts"),
+    "lead": (
+        "Lo único que el agente puede usar, y lo que se le dice al modelo.",
+        "All that the agent can use, and what the model is told.",
+        "Tudo o que o agente pode usar, e o que se diz ao modelo.",
+    ),
+    "catalogue": ("Herramientas", "Tools", "Ferramentas"),
+    "prompts": ("Prompts", "Prompts", "Prompts"),
+    "planner": ("Planifica: {name}", "Planner: {name}", "Quem planeja: {name}"),
+    "write": ("escribe: pide confirmación", "writes: asks first", "escreve: pede confirmação"),
+    "read": ("solo lee", "reads only", "só lê"),
+    "arguments": ("Datos que recibe", "Arguments", "Dados que recebe"),
+    "argument.none": ("No recibe datos.", "It takes no arguments.", "Não recebe dados."),
+    "kind": ("Tipo", "Kind", "Tipo"),
+    "required": ("Obligatorio", "Required", "Obrigatório"),
+    "schema": ("Esquema completo", "The whole schema", "Esquema completo"),
+    "examples": ("Ejemplos", "Examples", "Exemplos"),
+    "settings": ("Cómo se llama", "How it is called", "Como é chamada"),
+    "approver": ("Decide", "Decided by", "Quem decide"),
+    "timeout": ("Tiempo máximo", "Time limit", "Tempo máximo"),
+    "retries": ("Reintentos", "Retries", "Novas tentativas"),
+    "idempotent": ("Se puede repetir", "May be repeated", "Pode ser repetida"),
+    "egress": ("Sale a", "Reaches", "Acessa"),
+    "channels": ("Canales", "Channels", "Canais"),
+    "rate": ("Usos por minuto", "Calls a minute", "Usos por minuto"),
+    "hash": ("Huella del esquema", "Hash of the schema", "Hash do esquema"),
+    "try": ("Probar", "Try it", "Testar"),
+    "try.lead": (
+        "Una llamada fuera de toda conversación, con tu nombre en la auditoría.",
+        "One call outside any conversation, audited under your name.",
+        "Uma chamada fora de qualquer conversa, com seu nome na auditoria.",
+    ),
+    "try.write": (
+        "Escribe: se pide en el chat, donde espera su confirmación.",
+        "It writes: ask for it in the chat, where it waits for its confirmation.",
+        "Ela escreve: peça no chat, onde espera sua confirmação.",
+    ),
+    "try.channel": (
+        "No se ofrece en la consola: solo en sus canales.",
+        "It is not offered in the console: on its channels only.",
+        "Não é oferecida no console: só nos seus canais.",
+    ),
+    "outcome": ("Qué dio", "Outcome", "O que deu"),
+    "outcome.ok": ("bien", "ok", "bem"),
+    "outcome.failed": ("dijo que no", "it said no", "disse que não"),
+    "outcome.retry": ("pide otro plan", "asks for another plan", "pede outro plano"),
+    "outcome.raised": ("falló", "it failed", "falhou"),
+    "outcome.timeout": ("tardó demasiado", "it took too long", "demorou demais"),
+}

@@ -64,7 +64,7 @@ def heads(conn: Connection, after: str, limit: int) -> Sequence[tuple[str, int, 
 def page(
     conn: Connection, where: Mapping[str, str], below: tuple[datetime, str, int] | None, limit: int
 ) -> Sequence[AuditRow]:
-    """Events of all sessions, newest first; `where` filters by session_id, turn_id or kind."""
+    """Events of all sessions, newest first; `where` filters by session_id, turn_id, kind or actor."""
     query = select(audit_events).order_by(_c.at.desc(), _c.session_id.desc(), _c.seq.desc()).limit(limit)
     for name, value in where.items():
         query = query.where(_c[name] == value)
@@ -73,5 +73,5 @@ def page(
         earlier = (_c.at < at) | (
             (_c.at == at) & ((_c.session_id < session) | ((_c.session_id == session) & (_c.seq < seq)))
         )
-        query = query.where(earlier)
+        query = query.where(_c.at <= at, earlier)
     return [AuditRow(*row) for row in conn.execute(query)]

@@ -193,6 +193,20 @@ def report(conn: Connection, row: OutboxRow, end: Settlement, body: Mapping[str,
     conn.execute(_REPORT, values)
 
 
+def settle_by_hand(conn: Connection, row: OutboxRow, state: OutboxState, why: str, moment: datetime) -> bool:
+    """A person found out what became of it. False: it is neither dead nor unknown."""
+    query = (
+        update(outbox)
+        .where(
+            _c.session_id == row.session_id,
+            _c.id == row.id,
+            _c.state.in_([OutboxState.DEAD, OutboxState.UNKNOWN]),
+        )
+        .values(state=state, error=why, finished_at=moment)
+    )
+    return conn.execute(query).rowcount == 1
+
+
 def requeue(conn: Connection, row: OutboxRow, due: datetime) -> bool:
     """A person tries again what ended dead, unknown, or waits too long."""
     return conn.execute(_REQUEUE, {"session": row.session_id, "key": row.id, "due": due}).rowcount == 1
