@@ -59,7 +59,7 @@ async def test_a_streamed_turn_is_seen_and_a_reload_half_way_finds_it_finished(s
     async with launched() as browser:
         page = await browser.new_page(locale="es-AR")
         watch.over(page)
-        await page.goto(client.url)
+        await page.goto(client.url + "/chat")
         await page.fill("#message", "eco")
         await page.press("#message", "Enter")
         await expect(page.locator("#live .steps li")).to_have_text(re.compile("echo"))
