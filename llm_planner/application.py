@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from .errors import DatabaseUnavailable, PlannerError
 from .exporting import start_exporting
 from .llm.base import ChatModel
 from .logs import configure_logs
+from .plugins import load_plugins
 from .prompts import load_prompt
 from .providers import public_base, secret_setting
 from .settings import Settings, load_settings
@@ -77,6 +78,7 @@ def create_app(
     ruled = model is None and settings.llm == "embedded" and settings.embedded_model is None
     copier = SmallModel() if ruled else None
     ingredients = Ingredients(settings, registry, prompts, clock or SystemClock(), model, copier=copier)
+    ingredients = replace(ingredients, plugins=load_plugins(settings))
     return app_of(Blueprint(ingredients, [core_migrations(), *app_migrations(migrations)]))
 
 

@@ -28,6 +28,7 @@ from .llm.observed import ObservedModel
 from .llm.ollama import OllamaModel
 from .llm.openai import OpenAIModel
 from .mail import SmtpCourier
+from .plugins import Plugins
 from .prompts import load_prompt
 from .providers import channels_of, senders_of
 from .settings import SHORTEST_SECRET, Settings
@@ -74,7 +75,7 @@ PROMPTS = {
 @dataclass(frozen=True, slots=True)
 class Ingredients:
     """What a process is made from; tests put their doubles here. `apis` are addresses of providers' APIs;
-    `copier` is the small model beside the embedded planner's rules."""
+    `copier` is the small model beside the embedded planner's rules, `plugins` the adapters of other packages."""
 
     settings: Settings
     registry: ToolRegistry
@@ -85,6 +86,7 @@ class Ingredients:
     sweep_s: float = SWEEP_S
     planner: Planner | None = None
     apis: Mapping[str, str] = field(default_factory=dict)
+    plugins: Plugins = field(default_factory=dict)
     database: Database | None = None
     copier: Copier | None = None
 
@@ -145,7 +147,7 @@ def assemble(made_of: Ingredients) -> Parts:
     closing, executor = Closing(database, audit, gate.tokens, memory), Executor(guard, settings.tool_parallel)
     journal = Journal(database, registry, gate, audit, guard, executor)
     outlet = Outlet(made_of.clock)
-    senders = senders_of(settings, outlet, Pace(made_of.clock), made_of.apis)
+    senders = senders_of(settings, outlet, Pace(made_of.clock), made_of.apis, made_of.plugins)
     limits = (settings.max_plan_rounds, settings.budget_steps)
     planner = made_of.planner or _planner(made_of, models, gate.tokens, senders)
     planning = Planning(planner, registry, closing, executor, parking, limits)

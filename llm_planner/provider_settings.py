@@ -1,20 +1,24 @@
 """The settings of message providers: which one `/provider/inbound` is, their secrets, their APIs' keys."""
 
-from typing import Literal
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
-ProviderName = Literal[
-    "generic", "twilio", "meta", "ycloud", "standard", "telegram", "slack", "chatwoot", "n8n", "360dialog", "bird",
-    "messagebird",
-]  # fmt: skip
+CHANNELS_GROUP: Final = "llm_planner.channels"
+"""The entry points by which other packages bring adapters of their own."""
+
+
+def installed_channels() -> list[EntryPoint]:
+    """The adapters of other packages, by name; nothing of them is imported."""
+    return sorted(entry_points(group=CHANNELS_GROUP), key=lambda entry: (entry.name, entry.value))
 
 
 class ProviderSettings(BaseSettings):
     """One attribute a variable. Webhook secrets are comma-separated while they rotate, current first."""
 
-    provider: ProviderName = "generic"
+    provider: str = "generic"
     provider_verify_signature: bool = True
     allow_unsigned_webhooks: bool = False
     provider_hmac_secret: SecretStr | None = None
@@ -52,7 +56,7 @@ class ProviderSettings(BaseSettings):
     generic_reply_url: str | None = None
 
 
-WEBHOOK_SECRETS: dict[ProviderName, str] = {
+WEBHOOK_SECRETS: Final[dict[str, str]] = {
     "generic": "provider_hmac_secret",
     "twilio": "twilio_auth_token",
     "meta": "whatsapp_app_secret",

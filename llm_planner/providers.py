@@ -1,6 +1,7 @@
 """The providers of one process, made from the settings: who may knock, and through whom replies leave."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from pydantic import SecretStr
@@ -32,40 +33,55 @@ from .delivery.telegram import Telegram
 from .delivery.twilio import Twilio
 from .delivery.ycloud import YCloud
 from .errors import StartError
-from .provider_settings import WEBHOOK_SECRETS, ProviderName
+from .plugins import Installed, Plugins, secret_variable
+from .provider_settings import WEBHOOK_SECRETS
 from .settings import Settings, secrets_of
 
-_PREFIXES: Final[Mapping[ProviderName, str]] = {
+_PREFIXES: Final[Mapping[str, str]] = {
     "twilio": "twilio_", "meta": "whatsapp_", "ycloud": "ycloud_", "standard": "standard_webhooks_",
     "telegram": "telegram_", "slack": "slack_", "chatwoot": "chatwoot_", "n8n": "n8n_", "360dialog": "d360_",
     "bird": "bird_", "messagebird": "messagebird_", "generic": "generic_",
 }  # fmt: skip
 """How the names of each provider's own variables begin."""
 
+NO_PLUGINS: Final[Plugins] = {}
+
 _RELAYED: Final = ("generic", "standard", "n8n", "bird", "messagebird")
 """Providers without an API of ours: their replies go to GENERIC_REPLY_URL."""
 
 
-def channels_of(settings: Settings) -> dict[str, Channel]:
+def channels_of(settings: Settings, plugins: Plugins = NO_PLUGINS) -> dict[str, Channel]:
     """A webhook for each provider that is `PROVIDER` or has a variable set; without a secret it is shut."""
-    return {
+    ours = {
         name: _CHANNELS[name](settings, webhook_secrets(settings, name))
         for name in WEBHOOK_SECRETS
-        if _configured(settings, name)
+        if _configured(settings, name, plugins)
     }
+    theirs = {
+        name: one.plugin.channel(_secrets_of(settings, one), one.settings)
+        for name, one in plugins.items()
+        if name == settings.provider or one.configured
+    }
+    return ours | theirs
 
 
-def webhook_secrets(settings: Settings, name: ProviderName) -> tuple[str, ...]:
+def webhook_secrets(settings: Settings, name: str) -> tuple[str, ...]:
     """Its own secrets; for the one that `PROVIDER` names, those of PROVIDER_HMAC_SECRET where it has none."""
     own = secrets_of(getattr(settings, WEBHOOK_SECRETS[name]))
-    if own or name != settings.provider:
-        return own
-    return secrets_of(settings.provider_hmac_secret)
+    return own or _general_secrets(settings, name)
+
+
+def _secrets_of(settings: Settings, plugin: Installed) -> tuple[str, ...]:
+    return plugin.own_secrets or _general_secrets(settings, plugin.name)
+
+
+def _general_secrets(settings: Settings, name: str) -> tuple[str, ...]:
+    return secrets_of(settings.provider_hmac_secret) if name == settings.provider else ()
 
 
 def secret_setting(settings: Settings, name: str) -> str:
     """The variables that hold this provider's webhook secret, for messages."""
-    own = WEBHOOK_SECRETS[name].upper()  # type: ignore[index]
+    own = WEBHOOK_SECRETS[name].upper() if name in WEBHOOK_SECRETS else secret_variable(name)
     if name == "meta":
         own += ", WHATSAPP_VERIFY_TOKEN"
     return own if name != settings.provider or name == "generic" else f"{own} or PROVIDER_HMAC_SECRET"
@@ -78,14 +94,20 @@ def public_base(settings: Settings) -> str | None:
     return base.rstrip("/") if base is not None else None
 
 
-def _configured(settings: Settings, name: ProviderName) -> bool:
+def _configured(settings: Settings, name: str, plugins: Plugins) -> bool:
     if name == settings.provider:
         return True
     if name == "generic" and settings.provider_hmac_secret is not None:
         # Unless it stands in for the secret of the one that PROVIDER names.
-        return getattr(settings, WEBHOOK_SECRETS[settings.provider]) is not None
+        return _has_own_secret(settings, plugins)
     fields = (field for field in type(settings).model_fields if field.startswith(_PREFIXES[name]))
     return any(getattr(settings, field) is not None for field in fields)
+
+
+def _has_own_secret(settings: Settings, plugins: Plugins) -> bool:
+    if settings.provider in plugins:
+        return bool(plugins[settings.provider].own_secrets)
+    return getattr(settings, WEBHOOK_SECRETS[settings.provider]) is not None
 
 
 def _bot_id(settings: Settings) -> str:
@@ -96,7 +118,7 @@ def _plain(secret: SecretStr | None) -> str:
     return secret.get_secret_value().strip() if secret is not None else ""
 
 
-_CHANNELS: Final[Mapping[ProviderName, Callable[[Settings, tuple[str, ...]], Channel]]] = {
+_CHANNELS: Final[Mapping[str, Callable[[Settings, tuple[str, ...]], Channel]]] = {
     "generic": lambda s, keys: GenericChannel(keys, s.provider_max_skew_sec),
     "twilio": lambda s, keys: TwilioChannel(keys, account=s.twilio_account_sid or ""),
     "meta": lambda s, keys: MetaChannel(
@@ -115,22 +137,37 @@ _CHANNELS: Final[Mapping[ProviderName, Callable[[Settings, tuple[str, ...]], Cha
 
 
 def senders_of(
-    settings: Settings, outlet: Outlet, pace: Pace, apis: Mapping[str, str] | None = None
+    settings: Settings,
+    outlet: Outlet,
+    pace: Pace,
+    apis: Mapping[str, str] | None = None,
+    plugins: Plugins = NO_PLUGINS,
 ) -> dict[str, ReplySender]:
     """A sender for each provider whose API the settings give access to; `apis` are other addresses of them.
 
     Raises StartError, without the value, for what can't be used.
     """
+    makers = {name: partial(make, settings, _where(name, apis)) for name, make in _SENDERS.items()}
+    makers |= {name: partial(_of_plugin, settings, one) for name, one in plugins.items()}
     found = {}
-    for name, make in _SENDERS.items():
-        where = {"api": apis[name]} if apis and name in apis else {}
+    for name, make in makers.items():
         try:
-            made = make(settings, where)
+            made = make()
         except ValueError as error:
             raise StartError(str(error)) from None
         if made is not None:
             found[name] = ReplySender(made, outlet, pace)
-    return {**found}
+    return found
+
+
+def _where(name: str, apis: Mapping[str, str] | None) -> dict[str, Any]:
+    return {"api": apis[name]} if apis and name in apis else {}
+
+
+def _of_plugin(settings: Settings, plugin: Installed) -> Provider | None:
+    if plugin.plugin.sender is None:
+        return _relay(settings, {})
+    return plugin.plugin.sender(plugin.settings)
 
 
 def _twilio(settings: Settings, where: Mapping[str, Any]) -> Provider | None:

@@ -20,7 +20,7 @@ from .errors import StartError
 from .model_settings import ModelSettings
 from .observe_settings import ObserveSettings
 from .plan_settings import PlanSettings
-from .provider_settings import WEBHOOK_SECRETS, ProviderSettings
+from .provider_settings import WEBHOOK_SECRETS, ProviderSettings, installed_channels
 
 SHORTEST_SECRET = 16
 """Bytes. A shorter secret in production stops the start."""
@@ -267,7 +267,11 @@ def _odd_places(settings: Settings) -> list[str]:
 
 def _odd_providers(settings: Settings) -> list[str]:
     """Provider values that contradict each other, or that nothing can be done with."""
-    problems = [
+    known = [*WEBHOOK_SECRETS, *(entry.name for entry in installed_channels())]
+    problems = []
+    if settings.provider not in known:
+        problems.append(f"PROVIDER: {settings.provider!r} is none of {', '.join(known)}")
+    problems += [
         f"{one.upper()}: belongs together with {other.upper()}"
         for one, other in _PAIRS
         if (getattr(settings, one) is None) != (getattr(settings, other) is None)

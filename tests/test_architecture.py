@@ -41,6 +41,7 @@ LAYERS = [
     ["application"],
     ["assembly", "providers"],
     ["console"],
+    ["assembly", "providers", "plugins"],
     ["api", "worker", "mail", "delivery"],
     ["engine", "temporal"],
     ["turn"],

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from ..channels import BadSignature, Channel, NotReady, WebhookRequest
 from ..delivery.base import Sender
+from ..plugins import Plugins
 from ..providers import channels_of, public_base, secret_setting
 from ..settings import SHORTEST_SECRET, Settings, several_processes, short_secrets
 from ..tools import ToolRegistry
@@ -82,9 +83,11 @@ def of_tools(settings: Settings, registry: ToolRegistry) -> Iterator[Finding]:
             yield finding("tools", "note", "role_without_key", tool=spec.name, role=spec.tool.approver)
 
 
-def of_providers(settings: Settings, senders: Mapping[str, Sender], now: datetime) -> Iterator[Finding]:
+def of_providers(
+    settings: Settings, senders: Mapping[str, Sender], now: datetime, plugins: Plugins
+) -> Iterator[Finding]:
     """Each provider's door and way back."""
-    doors = channels_of(settings)
+    doors = channels_of(settings, plugins)
     if not settings.provider_hmac_secret and "provider" not in settings.model_fields_set:
         doors.pop("generic", None)
     if not doors:

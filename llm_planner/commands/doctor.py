@@ -53,12 +53,12 @@ async def _examined(blueprint: Blueprint) -> list[Finding]:
 
 async def _all(blueprint: Blueprint, parts: Parts) -> AsyncIterator[Finding]:
     settings, made_of = parts.settings, blueprint.ingredients
-    senders = senders_of(settings, parts.outlet, Pace(made_of.clock), made_of.apis)
+    senders = senders_of(settings, parts.outlet, Pace(made_of.clock), made_of.apis, made_of.plugins)
     for one in [*of_settings(settings), *of_tools(settings, made_of.registry)]:
         yield one
     async for one in of_database(blueprint, parts):
         yield one
     yield await of_planner(settings, made_of.model.name if made_of.model is not None else None)
     yield await of_mail(settings)
-    for one in of_providers(settings, senders, made_of.clock.now()):
+    for one in of_providers(settings, senders, made_of.clock.now(), made_of.plugins):
         yield one

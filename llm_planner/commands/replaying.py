@@ -88,7 +88,7 @@ def _loopback(url: str) -> str:
 def _again(settings: Settings, row: TurnRow, key: SessionKey) -> Again:
     text = str(row.inbound["text"])
     known = Again(row.id, key.channel, row.message_id, text)
-    secrets = webhook_secrets(settings, key.channel)  # type: ignore[arg-type]
+    secrets = webhook_secrets(settings, key.channel)
     if why_not := _why_not(settings, row, key, secrets):
         return Again(known.turn_id, known.provider, known.message_id, text, why_not)
     route = row.inbound["route"]

@@ -100,7 +100,7 @@ def sign_command(provider: str, file: Path, secret: str | None, url: str | None,
 
 
 def _own_secret(settings: Settings, provider: str) -> str:
-    found = webhook_secrets(settings, provider)  # type: ignore[arg-type]
+    found = webhook_secrets(settings, provider)
     if not found:
         raise StartError(f"no secret: give --secret, or set {secret_setting(settings, provider)}")
     return found[0]
