@@ -1,10 +1,13 @@
 """The harness: a real server on a loopback port, a client, and the database's rows to assert on."""
 
+import asyncio
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 from typing import Any
 
 import aiohttp
@@ -126,3 +129,24 @@ async def sqlite_servers(template: Path, folder: Path) -> AsyncIterator[Callable
             return await stack.enter_async_context(serving(made, tools, model))
 
         yield start
+
+
+@contextmanager
+def in_a_thread(settings: Settings, tools: Sequence[Tool | type[Tool]], model: ChatModel) -> Iterator[Client]:
+    """The same with a loop of its own, for tests that are no coroutines: only the client's address is of use."""
+    ready: Queue[tuple[Client, asyncio.AbstractEventLoop, asyncio.Event]] = Queue()
+
+    async def live() -> None:
+        async with serving(settings, tools, model) as client:
+            over = asyncio.Event()
+            ready.put((client, asyncio.get_running_loop(), over))
+            await over.wait()
+
+    thread = Thread(target=asyncio.run, args=(live(),))
+    thread.start()
+    client, loop, over = ready.get(timeout=30)
+    try:
+        yield client
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join(30)

@@ -23,6 +23,7 @@ from ..storage.repositories.confirmations import ConfirmationRow
 from ..storage.states import ConfirmationState
 from ..turn.rulings import may_decide
 from .auth import Doorkeeper, Operator
+from .describing import asks, takes
 from .edge import json_body
 from .turns import Desk
 from .views import approval_json, audit_json, session_json, stored_turn_json
@@ -30,6 +31,7 @@ from .views import approval_json, audit_json, session_json, stored_turn_json
 PAGE, LARGEST_PAGE = 50, 200
 DEEPEST = 64
 """Levels of arrays and objects in an edit's arguments."""
+PAGED = ("limit", "cursor")
 AUDIT_FILTERS = ("session_id", "turn_id", "kind")
 Body = TypeVar("Body", bound=BaseModel)
 _FORBIDDEN = frozenset(["forbidden", "user_only", "own_request"])
@@ -59,7 +61,7 @@ def router(office: Office) -> APIRouter:
     """The routes; every one asks for an operator first."""
     routes = APIRouter(tags=["operators"])
 
-    @routes.get("/approvals")
+    @routes.get("/approvals", openapi_extra=asks("status", *PAGED))
     async def approvals(request: Request) -> Response:
         """Parked writes, newest first."""
         operator = await office.doorkeeper.operator(request, "approvals")
@@ -78,7 +80,7 @@ def router(office: Office) -> APIRouter:
         """One parked write."""
         return as_json(approval_json(await _seen(office, request, confirmation_id)))
 
-    @routes.post("/approvals/{confirmation_id}/resolve")
+    @routes.post("/approvals/{confirmation_id}/resolve", openapi_extra=takes(Resolution))
     async def resolve(request: Request, confirmation_id: str) -> Response:
         """Approve, reject or edit. The decision runs in the session's own lane, like a message."""
         operator = await office.doorkeeper.operator(request, "approvals")
@@ -90,7 +92,7 @@ def router(office: Office) -> APIRouter:
         await resolve_approval(office, row, decision)
         return as_json(approval_json(await _seen(office, request, confirmation_id)))
 
-    @routes.get("/sessions")
+    @routes.get("/sessions", openapi_extra=asks(*PAGED))
     async def all_sessions(request: Request) -> Response:
         """Sessions, newest first."""
         await office.doorkeeper.reader(request, "sessions")
@@ -117,7 +119,7 @@ def router(office: Office) -> APIRouter:
             raise NotFound("there is no such turn")
         return as_json(stored_turn_json(row))
 
-    @routes.get("/audit")
+    @routes.get("/audit", openapi_extra=asks(*AUDIT_FILTERS, *PAGED))
     async def trail(request: Request) -> Response:
         """Audit events, newest first; `session_id`, `turn_id` and `kind` filter."""
         await office.doorkeeper.reader(request, "audit")

@@ -17,6 +17,7 @@ from ..engine import TurnEngine
 from ..errors import BodyTooLarge, Conflict, NotFound, UnsupportedMedia
 from ..messages import AuditEvent, SessionKey
 from ..turn.inbox import Inbox
+from .describing import asks, takes_anything
 from .edge import problem
 from .patience import Patience
 
@@ -26,6 +27,7 @@ AT_ONCE: Final = 16
 """Sessions of one delivery that are written to at the same time."""
 MOST_AUDITED: Final = 100
 """Bad items of one delivery that the audit names one by one."""
+HANDSHAKE: Final = ("hub.mode", "hub.challenge", "hub.verify_token")
 THE_PROVIDER: Final = "the provider"
 """Whose session the bad items are audited in: with a space in it, so that no user can be called this."""
 
@@ -162,22 +164,22 @@ def router(door: ProviderDoor) -> APIRouter:
     """The routes: of the provider that PROVIDER names, and of each one by its name."""
     routes = APIRouter(tags=["providers"])
 
-    @routes.post("/provider/inbound")
+    @routes.post("/provider/inbound", openapi_extra=takes_anything())
     async def inbound(request: Request) -> Response:
         """A webhook of the provider that PROVIDER names."""
         return await door.take(request)
 
-    @routes.get("/provider/inbound")
+    @routes.get("/provider/inbound", openapi_extra=asks(*HANDSHAKE))
     async def handshake(request: Request) -> Response:
         """The same by GET: Meta's handshake."""
         return await door.take(request)
 
-    @routes.post("/provider/{provider}/inbound")
+    @routes.post("/provider/{provider}/inbound", openapi_extra=takes_anything())
     async def inbound_of(provider: str, request: Request) -> Response:
         """A webhook of this provider."""
         return await door.take(request, provider)
 
-    @routes.get("/provider/{provider}/inbound")
+    @routes.get("/provider/{provider}/inbound", openapi_extra=asks(*HANDSHAKE))
     async def handshake_of(provider: str, request: Request) -> Response:
         """The same by GET."""
         return await door.take(request, provider)

@@ -17,6 +17,7 @@ from ..messages import InboundMessage, TurnView
 from ..turn.inbox import Inbox
 from .agui import Telling
 from .auth import Asked, Caller, Doorkeeper
+from .describing import takes
 from .edge import json_body
 from .feed import Feed, Patience, Sources
 from .streaming import TurnStream, wants_stream
@@ -105,7 +106,7 @@ def router(doors: Doors) -> APIRouter:
     """The routes of both doors."""
     routes = APIRouter(tags=["turns"])
 
-    @routes.post("/agent", openapi_extra=_described(TurnRequest))
+    @routes.post("/agent", openapi_extra=takes(TurnRequest))
     async def agent(request: Request) -> Response:
         """One message of a web user; the answer is its whole turn."""
         body = _parsed(TurnRequest, await json_body(request))
@@ -113,7 +114,7 @@ def router(doors: Doors) -> APIRouter:
         caller = await doors.doorkeeper.web(request, Asked(body.session_id, message_id))
         return await _answer(request, doors.desk, caller, body, message_id)
 
-    @routes.post("/wa/agent", openapi_extra=_described(WhatsAppRequest))
+    @routes.post("/wa/agent", openapi_extra=takes(WhatsAppRequest))
     async def whatsapp_agent(request: Request) -> Response:
         """One message that a trusted backend relays, with its API key."""
         doors.doorkeeper.whatsapp(request, Asked(None, None))
@@ -123,11 +124,6 @@ def router(doors: Doors) -> APIRouter:
         return await _answer(request, doors.desk, caller, body, message_id)
 
     return routes
-
-
-def _described(model: type[BaseModel]) -> dict[str, Any]:
-    schema = model.model_json_schema()
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def _parsed(model: type[Body], data: dict[str, Any]) -> Body:

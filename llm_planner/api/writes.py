@@ -14,8 +14,9 @@ from ..storage.repositories.writes import Write
 from ..storage.states import RunState
 from ..turn.settling import settled, settlement
 from .auth import Operator
+from .describing import asks, takes
 from .edge import json_body
-from .operators import Office, as_json, listed, page_of, parsed, sees
+from .operators import PAGED, Office, as_json, listed, page_of, parsed, sees
 from .views import write_json
 
 
@@ -32,7 +33,7 @@ def router(office: Office) -> APIRouter:
     """The routes; every one asks for an operator first."""
     routes = APIRouter(tags=["operators"])
 
-    @routes.get("/writes")
+    @routes.get("/writes", openapi_extra=asks("state", *PAGED))
     async def all_writes(request: Request) -> Response:
         """Calls of confirmed writes, newest first; `state` filters, and `unknown` needs a person."""
         operator = await office.doorkeeper.operator(request, "approvals")
@@ -52,7 +53,7 @@ def router(office: Office) -> APIRouter:
         operator = await office.doorkeeper.operator(request, "approvals")
         return as_json(write_json(await _seen(office, operator, write_id)))
 
-    @routes.post("/writes/{write_id}/settle")
+    @routes.post("/writes/{write_id}/settle", openapi_extra=takes(Settlement))
     async def settle(request: Request, write_id: str) -> Response:
         """Say what became of a write whose outcome is unknown. It runs in the session's own lane."""
         operator = await office.doorkeeper.operator(request, "approvals")
