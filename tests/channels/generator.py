@@ -1,4 +1,6 @@
-"""Our own webhook vectors: authentic requests made with plain hmac, and what forgers make of them."""
+"""Our own webhook vectors: authentic requests, made with the reference libraries and with plain hmac, and what
+forgers make of them. `python -m tests.channels.generator` writes them to vectors.json.
+"""
 
 import base64
 import hashlib
@@ -6,8 +8,13 @@ import hmac
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
+
+from .reference import MAKERS
+
+FILE = Path(__file__).with_name("vectors.json")
 
 NOW = 1_795_305_600
 URL = "https://agent.example.com/provider/inbound"
@@ -363,6 +370,10 @@ def vectors() -> Iterator[dict[str, Any]]:
 
 def _authentic(case: Case) -> Iterator[dict[str, Any]]:
     yield case.vector("valid", True)
+    if case.provider in MAKERS:
+        package, make = MAKERS[case.provider]
+        made = make(case.secret, case.body, NOW, case.url)
+        yield case.vector(f"valid_by_{package}", True, headers=made, verified_by=package)
     yield case.vector("valid_while_rotating", True, secrets=[case.old, case.secret])
     headers = case.headers(case.secret, case.body, str(NOW), case.url)
     yield case.vector(
@@ -410,7 +421,7 @@ def _about_time(case: Case) -> Iterator[dict[str, Any]]:
         "empty": "",
         "milliseconds": f"{NOW}000",
         "newline": f"{NOW}\n",
-        "huge": "9" * 5000,
+        "huge": "9" * 500,
     }.items():
         headers = case.headers(case.secret, case.body, text, case.url)
         yield case.vector(f"time_{name}", False, headers=headers)
@@ -418,3 +429,13 @@ def _about_time(case: Case) -> Iterator[dict[str, Any]]:
         headers = case.headers(case.secret, case.body, str(NOW), case.url)
         swapped = {**headers, case.timestamp: str(NOW - 1)}
         yield case.vector("time_swapped_after_signing", False, headers=swapped)
+
+
+def written() -> str:
+    """The file: one vector a line, so that a change shows as the lines it changes."""
+    lines = [json.dumps(vector, ensure_ascii=False, sort_keys=True) for vector in vectors()]
+    return "[\n" + ",\n".join(lines) + "\n]\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(written(), "utf-8")

@@ -15,7 +15,8 @@ from llm_planner.channels.signing import SIGNERS
 from llm_planner.channels.vectors import MAKERS, differences
 from llm_planner.commands.webhook import webhook
 
-from .generator import CASES, NOW, SECRET, STANDARD_SECRET, URL, cloud, dumps, vectors, wa_text
+from .generator import CASES, FILE, NOW, SECRET, STANDARD_SECRET, URL, cloud, dumps, vectors, wa_text, written
+from .reference import MAKERS as REFERENCES
 
 ALL = list(vectors())
 
@@ -27,6 +28,29 @@ def title(vector: dict[str, Any]) -> str:
 @pytest.mark.parametrize("vector", ALL, ids=title)
 def test_every_vector_of_ours_is_judged_as_it_says(vector: dict[str, Any]) -> None:
     assert differences(vector) == []
+
+
+def test_the_file_of_vectors_is_what_the_generator_makes() -> None:
+    assert FILE.read_text("utf-8") == written(), "python -m tests.channels.generator writes it anew"
+
+
+@pytest.mark.covers("cli.webhook")
+def test_the_file_of_vectors_passes_the_command() -> None:
+    result = CliRunner().invoke(webhook, ["check", str(FILE)])
+    assert result.output.splitlines()[-1] == f"{len(ALL)} passed, 0 failed"
+
+
+@pytest.mark.parametrize("provider", ["twilio", "slack", "standard", "svix"])
+def test_our_own_signatures_are_those_of_the_reference_library(provider: str) -> None:
+    for case in (case for case in CASES if case.provider == provider):
+        theirs = REFERENCES[provider][1](case.secret, case.body, NOW, case.url)
+        ours = case.headers(case.secret, case.body, str(NOW), case.url)
+        assert ours[case.signature] == theirs[case.signature]
+
+
+def test_each_library_has_made_vectors_that_our_adapters_take() -> None:
+    made = {vector["verified_by"] for vector in ALL if "verified_by" in vector and vector["valid"]}
+    assert made == {package for package, _ in REFERENCES.values()}
 
 
 def test_a_vector_that_says_the_opposite_fails() -> None:
