@@ -4,12 +4,25 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from ..messages import Json
 from .base import Channel, Delivery, Ignored, Reply, StatusUpdate, WebhookRequest
 from .cloud_api import STATES
-from .reading import Envelope, Item, ItemError, at, gather, json_object, said, word
+from .reading import (
+    Envelope,
+    Item,
+    ItemError,
+    at,
+    attachment,
+    gather,
+    json_object,
+    place,
+    rows,
+    said,
+    shared,
+    word,
+)
 from .verifying import Signed, base64_mac, check_timed, header, keys_of, raw
 
 
@@ -53,12 +66,31 @@ class BirdChannel(Channel):
             sender=address,
             name=word(at(contact, "annotations", "name")),
         )
-        if at(payload, "body", "type") != "text":
-            return Ignored("unsupported", message_id, address)
-        text = at(payload, "body", "text", "text")
+        return _said(envelope, at(payload, "body"))
+
+
+def _said(envelope: Envelope, body: Json) -> Item:
+    """A text, files (one list a kind: `image.images`, `file.files`) or a place."""
+    kind = word(at(body, "type")) or ""
+    text = at(body, kind, "text")
+    if kind == "text":
         if not isinstance(text, str):
             raise ItemError("a text without a body")
         return said(envelope, text, original=True)
+    if kind == "location":
+        spot = at(body, kind, "coordinates")
+        name = at(body, kind, "location", "label") or at(body, kind, "location", "address")
+        return shared(envelope, [place(at(spot, "latitude"), at(spot, "longitude"), name)])
+    if kind not in _FILES:
+        return Ignored("unsupported", envelope.message_id, envelope.sender)
+    found = [
+        attachment(kind, at(one, "contentType"), at(one, "mediaUrl"), at(one, "filename"))
+        for one in rows(at(body, kind, f"{kind}s"))[:10]
+    ]
+    return shared(envelope, found or [attachment(kind)], text if isinstance(text, str) else "")
+
+
+_FILES: Final = ("image", "file", "video", "audio")
 
 
 def _status(payload: Json, message_id: str | None) -> Item:

@@ -15,13 +15,27 @@ from .base import (
     Channel,
     Delivery,
     Ignored,
+    Kind,
     Malformed,
     Reply,
     StatusUpdate,
     WebhookRequest,
 )
 from .cloud_api import STATES
-from .reading import Envelope, Item, ItemError, at, gather, json_object, said, word
+from .reading import (
+    Envelope,
+    Item,
+    ItemError,
+    at,
+    attachment,
+    gather,
+    json_object,
+    place,
+    pressed,
+    said,
+    shared,
+    word,
+)
 from .verifying import header, keys_of, raw, same, values_of
 
 HEADER: Final = "MessageBird-Signature-JWT"
@@ -65,8 +79,6 @@ class MessageBirdChannel(Channel):
         if at(message, "direction") != "received":
             return Ignored("echo", message_id)
         address = word(at(message, "from")) or word(at(contact, "msisdn"))
-        if at(message, "type") != "text":
-            return Ignored("unsupported", message_id, address)
         envelope = Envelope(
             message_id,
             word(at(message, "channelId")) or self.account,
@@ -75,10 +87,29 @@ class MessageBirdChannel(Channel):
             sender=address,
             name=word(at(contact, "displayName")),
         )
-        text = at(message, "content", "text")
+        return _said(envelope, word(at(message, "type")) or "", at(message, "content"))
+
+
+def _said(envelope: Envelope, kind: str, content: Json) -> Item:
+    """A text, a pressed reply button, a file or a place; `content` has one key a kind."""
+    if kind == "text":
+        text = at(content, "text")
         if not isinstance(text, str):
             raise ItemError("a text without a body")
         return said(envelope, text, original=True)
+    if kind == "location":
+        return shared(envelope, [place(at(content, kind, "latitude"), at(content, kind, "longitude"))])
+    if kind == "interactive" and (payload := word(at(content, kind, "reply", "id"))):
+        choice: Kind = "list" if at(content, kind, "type") == "list_reply" else "button"
+        return pressed(envelope, payload, word(at(content, kind, "reply", "text")), choice)
+    if kind not in _FILES:
+        return Ignored("unsupported", envelope.message_id, envelope.sender)
+    caption = at(content, kind, "caption")
+    found = attachment(kind, reference=at(content, kind, "url"))
+    return shared(envelope, [found], caption if isinstance(caption, str) else "")
+
+
+_FILES: Final = ("image", "video", "audio", "file")
 
 
 def _status(message: Json, message_id: str | None) -> Item:

@@ -515,6 +515,76 @@ def test_the_other_chatwoot_events_of_one_message_are_ignored() -> None:
     assert reason(read(CHATWOOT, chatwoot(event="conversation_updated"))) == "event"
 
 
+def chosen(value: object, **more: Any) -> dict[str, Any]:
+    """Our own message, as it is told again once its choice was made in Chatwoot's widget."""
+    contact = {"id": 8, "name": "Ana", "type": "contact"}
+    values = {"submitted_values": [{"title": "Confirmar", "value": value}]}
+    base = {"event": "message_updated", "message_type": "outgoing", "content_type": "input_select"}
+    conversation = {"id": 42, "meta": {"sender": contact}}
+    return chatwoot(**{**base, "content_attributes": values, "conversation": conversation, **more})
+
+
+def test_a_choice_made_in_chatwoot_is_the_verb_of_the_conversation_s_contact() -> None:
+    message = only(read(CHATWOOT, chosen("confirm:K7QF2M9X")))
+    assert (message.text, message.verbs, message.title) == ("confirm K7QF2M9X", True, "Confirmar")
+    assert (message.account, message.user, message.label) == ("1", "8", "42")
+    assert message.message_id == "31:confirm:K7QF2M9X"
+    assert not only(read(CHATWOOT, chosen("confirm K7QF2M9X"))).verbs
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"content_type": "text"},
+        {"content_attributes": {"submitted_values": []}},
+        {"conversation": {"id": 42, "meta": {"sender": {"id": 1, "type": "user"}}}},
+    ],
+)
+def test_any_other_update_of_a_chatwoot_message_is_an_edit(change: dict[str, Any]) -> None:
+    assert reason(read(CHATWOOT, chosen("confirm:K7QF2M9X", **change))) == "edited"
+
+
+BIRD, MESSAGEBIRD = BirdChannel(("x",)), MessageBirdChannel(("x",))
+
+
+def bird(**body: Any) -> dict[str, Any]:
+    sender = {"contact": {"id": "c9", "identifierValue": "+52155"}}
+    payload = {"id": "b-1", "channelId": "ch", "sender": sender, "body": body}
+    return {"event": "whatsapp.inbound", "payload": payload}
+
+
+def test_bird_files_and_places_are_described() -> None:
+    images = {"images": [{"mediaUrl": "https://x/1", "altText": "?"}], "text": "mirá"}
+    message = only(read(BIRD, bird(type="image", image=images)))
+    assert (message.content(), message.verbs) == ("mirá\n[image]", False)
+    file = {"contentType": "application/pdf", "filename": "cv.pdf", "mediaUrl": "https://x/2"}
+    message = only(read(BIRD, bird(type="file", file={"files": [file]})))
+    assert message.content() == '[file application/pdf "cv.pdf"]'
+    spot = {"coordinates": {"latitude": -34.6, "longitude": -58.4}, "location": {"label": "Casa"}}
+    message = only(read(BIRD, bird(type="location", location=spot)))
+    assert (message.content(), message.kind) == ('[location -34.6, -58.4 "Casa"]', "location")
+    assert only(read(BIRD, bird(type="video"))).content() == "[video]"
+    assert reason(read(BIRD, bird(type="carousel"))) == "unsupported"
+
+
+def messagebird(kind: str, content: object) -> dict[str, Any]:
+    message = {"id": "mb", "channelId": "ch", "direction": "received", "type": kind, "from": "+52155"}
+    return {"type": "message.created", "contact": {"id": "c9"}, "message": message | {"content": content}}
+
+
+def test_messagebird_files_places_and_buttons_are_read() -> None:
+    image = {"image": {"url": "https://x/1", "caption": "confirm K7QF2M9X"}}
+    message = only(read(MESSAGEBIRD, messagebird("image", image)))
+    assert (message.content(), message.verbs) == ("confirm K7QF2M9X\n[image]", False)
+    spot = {"location": {"latitude": 1.5, "longitude": 2}}
+    assert only(read(MESSAGEBIRD, messagebird("location", spot))).content() == "[location 1.5, 2]"
+    reply = {"type": "button_reply", "reply": {"id": "cancel:K7QF2M9X", "text": "Cancelar"}}
+    message = only(read(MESSAGEBIRD, messagebird("interactive", {"interactive": reply})))
+    assert (message.text, message.verbs, message.title) == ("cancel K7QF2M9X", True, "Cancelar")
+    assert reason(read(MESSAGEBIRD, messagebird("interactive", {}))) == "unsupported"
+    assert reason(read(MESSAGEBIRD, messagebird("hsm", {"hsm": {}}))) == "unsupported"
+
+
 def test_bird_and_messagebird_tell_received_from_sent() -> None:
     out = {"event": "whatsapp.outbound", "payload": {"id": "b", "status": "delivered"}}
     assert read(BirdChannel(("x",)), out).statuses == (StatusUpdate("b:delivered", "b", "delivered"),)
