@@ -82,8 +82,6 @@ def _general_secrets(settings: Settings, name: str) -> tuple[str, ...]:
 def secret_setting(settings: Settings, name: str) -> str:
     """The variables that hold this provider's webhook secret, for messages."""
     own = WEBHOOK_SECRETS[name].upper() if name in WEBHOOK_SECRETS else secret_variable(name)
-    if name == "meta":
-        own += ", WHATSAPP_VERIFY_TOKEN"
     return own if name != settings.provider or name == "generic" else f"{own} or PROVIDER_HMAC_SECRET"
 
 

@@ -78,7 +78,8 @@ class ProviderDoor:
         return _answer(delivery.response)
 
     def _tell_shut(self, name: str, why: NotReady) -> None:
-        logger.error("%s: shut: %s; see %s", name, why.detail, self._policy.secret_setting(name))
+        setting = why.setting or self._policy.secret_setting(name)
+        logger.error("%s: shut: %s; see %s", name, why.detail, setting)
 
     async def _as_it_came(self, request: Request) -> WebhookRequest:
         """The request before anything is parsed. The address is ours by configuration, never by `Host`."""
@@ -102,7 +103,8 @@ class ProviderDoor:
         if not self._policy.verifies:
             return channel.read(request)
         if self._policy.base_url is None and channel.signs_url:
-            raise NotReady(f"{channel.name}: it signs our address, and PUBLIC_BASE_URL is not set")
+            why = f"{channel.name}: it signs our address, and PUBLIC_BASE_URL is not set"
+            raise NotReady(why, "PUBLIC_BASE_URL")
         return channel.receive(request, self._clock.now())
 
     async def _keep(self, name: str, delivery: Delivery) -> None:

@@ -40,9 +40,14 @@ class HandshakeRefused(BadSignature):
 
 
 class NotReady(Unavailable):
-    """503: a secret that this door needs is missing or unusable. The detail never holds a value."""
+    """503: something that this door needs is missing or unusable. The detail never holds a value; `setting` is
+    the variable, where it is not the provider's own secret."""
 
     code = "provider_not_ready"
+
+    def __init__(self, detail: str, setting: str | None = None) -> None:
+        super().__init__(detail)
+        self.setting = setting
 
 
 class Malformed(MalformedRequest):

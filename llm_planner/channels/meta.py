@@ -10,6 +10,7 @@ from .base import (
     Delivery,
     HandshakeRefused,
     Malformed,
+    NotReady,
     Reply,
     WebhookRequest,
 )
@@ -41,6 +42,8 @@ class MetaChannel(Channel):
             raise BadSignature("the signature is not ours over this body")
 
     def _verify_handshake(self, request: WebhookRequest) -> None:
+        if not any(token.strip() for token in self.verify_tokens):
+            raise NotReady("meta: no verify token is configured", "WHATSAPP_VERIFY_TOKEN")
         tokens = keys_of(self.verify_tokens, self.name)
         given = _query(request)
         mode, token = given.get("hub.mode", []), given.get("hub.verify_token", [])

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ..harness import Client, serving, settings_for
-from .kit import BASE, PEOPLE, Person
+from ..harness import Client, serving, settings_for, sqlite_servers
+from .kit import BASE, OTHERS, PEOPLE, Person
 
 Open = Callable[..., Awaitable[tuple[Client, Person]]]
 
@@ -19,7 +19,7 @@ async def open_door(db_url: str, tmp_path: Path) -> AsyncIterator[Open]:
     async with AsyncExitStack() as stack:
 
         async def start(name: str, tools: Any, model: Any = None, **more: Any) -> tuple[Client, Person]:
-            kind, make = PEOPLE[name]
+            kind, make = (PEOPLE | OTHERS)[name]
             double = await stack.enter_async_context(make())
             person = kind(double)
             values = {"public_base_url": BASE, **person.settings(), **more}
@@ -27,4 +27,11 @@ async def open_door(db_url: str, tmp_path: Path) -> AsyncIterator[Open]:
             client = await stack.enter_async_context(serving(made, tools, model, apis={name: double.url}))
             return client, person
 
+        yield start
+
+
+@pytest.fixture
+async def on_sqlite(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
+    """A server on SQLite alone, for what does not depend on the database."""
+    async with sqlite_servers(sqlite_template, tmp_path) as start:
         yield start

@@ -10,9 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
+from llm_planner.channels.composing import Stored, compose
+from llm_planner.channels.signing import Unsigned, sign
+from llm_planner.provider_settings import WEBHOOK_SECRETS
 from llm_planner.testing.providers import (
+    Fake360Dialog,
+    FakeChatwoot,
     FakeMeta,
     FakeProvider,
+    FakeReceiver,
     FakeSlack,
     FakeTelegram,
     FakeTwilio,
@@ -314,6 +320,128 @@ PEOPLE: dict[str, tuple[type[Person], Callable[[], FakeProvider]]] = {
     "ycloud": (YCloudPerson, FakeYCloud),
     "telegram": (TelegramPerson, FakeTelegram),
     "slack": (SlackPerson, FakeSlack),
+}
+
+
+class D360Person(MetaPerson):
+    """The Cloud API's messages, with a header of ours in place of Meta's signature."""
+
+    name = "360dialog"
+
+    def settings(self) -> dict[str, Any]:
+        return {"d360_webhook_secret": SECRET, "d360_api_key": vars(self.double)["credential"]}
+
+    def signed(self, *values: Mapping[str, Any]) -> Signed:
+        body = super().signed(*values).body
+        header = {"X-Callback-Token": SECRET, "Content-Type": "application/json"}
+        return Signed("/provider/360dialog/inbound", header, body)
+
+
+class OwnPerson(Person):
+    """One whose requests our own signer makes; replies go to GENERIC_REPLY_URL."""
+
+    @property
+    def secret(self) -> str:
+        return SECRET
+
+    def settings(self) -> dict[str, Any]:
+        signs = {"standard_webhooks_secret": vars(self.double)["credential"]}
+        return signs | {WEBHOOK_SECRETS[self.name]: self.secret, "generic_reply_url": self.double.url}
+
+    @property
+    def address(self) -> str:
+        return f"user-{self.number}"
+
+    def says(self, text: str, message_id: str | None = None) -> Signed:
+        return self._made({}, text, message_id)
+
+    def presses(self, payload: str, title: str = "Confirmar", message_id: str | None = None) -> Signed:
+        return self._made({"reply_id": payload}, title, message_id)
+
+    def _made(self, more: Mapping[str, Any], text: str, message_id: str | None) -> Signed:
+        name = f"m{message_id or self.fresh()}"
+        stored = Stored(name, "1", self.address, "", self.address, None, text)
+        return self._signed(self.changed(json.loads(compose(self.name, stored)), more), name)
+
+    def changed(self, body: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+        """The body of a text as that of a pressed button, where `more` has its `reply_id`."""
+        return body | more
+
+    def _signed(self, body: Mapping[str, Any], name: str) -> Signed:
+        raw = json.dumps(body).encode()
+        url = f"{BASE}/provider/{self.name}/inbound"
+        target, headers = sign(self.name, Unsigned(self.secret, url, raw, int(time.time()), name))
+        return Signed(target.removeprefix(BASE), headers, raw)
+
+
+class GenericPerson(OwnPerson):
+    name = "generic"
+
+
+class N8nPerson(OwnPerson):
+    name = "n8n"
+
+
+class StandardPerson(OwnPerson):
+    name = "standard"
+
+    @property
+    def secret(self) -> str:
+        return str(vars(self.double)["credential"])
+
+    def changed(self, body: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+        return {**body, "data": {**body["data"], **more}}
+
+
+class BirdPerson(OwnPerson):
+    """Its buttons don't come back: the verb is typed."""
+
+    name = "bird"
+
+    def presses(self, payload: str, title: str = "Confirmar", message_id: str | None = None) -> Signed:
+        return self.says(payload.replace(":", " "), message_id)
+
+
+class MessageBirdPerson(OwnPerson):
+    name = "messagebird"
+
+    def changed(self, body: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+        if not more:
+            return body
+        reply = {"type": "button_reply", "reply": {"id": more["reply_id"], "text": "Confirmar"}}
+        message = {**body["message"], "type": "interactive", "content": {"interactive": reply}}
+        return {**body, "message": message}
+
+
+class ChatwootPerson(OwnPerson):
+    name = "chatwoot"
+
+    def settings(self) -> dict[str, Any]:
+        token = vars(self.double)["credential"]
+        own = {"chatwoot_webhook_secret": SECRET, "chatwoot_base_url": self.double.url}
+        return own | {"chatwoot_api_token": token}
+
+    @property
+    def address(self) -> str:
+        return str(40 + self.number)
+
+    def changed(self, body: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+        if not more:
+            return body
+        values = {"submitted_values": [{"title": "Confirmar", "value": more["reply_id"]}]}
+        conversation = {**body["conversation"], "meta": {"sender": body["sender"]}}
+        told = {"event": "message_updated", "message_type": "outgoing", "content_type": "input_select"}
+        return {**body, **told, "content_attributes": values, "conversation": conversation}
+
+
+OTHERS: dict[str, tuple[type[Person], Callable[[], FakeProvider]]] = {
+    "360dialog": (D360Person, Fake360Dialog),
+    "generic": (GenericPerson, FakeReceiver),
+    "n8n": (N8nPerson, FakeReceiver),
+    "standard": (StandardPerson, FakeReceiver),
+    "bird": (BirdPerson, FakeReceiver),
+    "messagebird": (MessageBirdPerson, FakeReceiver),
+    "chatwoot": (ChatwootPerson, FakeChatwoot),
 }
 
 

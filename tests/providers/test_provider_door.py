@@ -2,21 +2,32 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from llm_planner.errors import DatabaseUnavailable
+from llm_planner.errors import DatabaseUnavailable, StartError
 from llm_planner.llm.scripted import ScriptedModel
+from llm_planner.provider_settings import WEBHOOK_SECRETS
+from llm_planner.settings import load_settings
+from llm_planner.testing.providers import FakeMeta
 
 from ..harness import Client
 from ..tools import Echo, plan
 from ..turn_kit import always, eventually, there_are
-from .kit import PEOPLE, SECRET, MetaPerson, Signed, deliver, mac
+from .kit import BASE, PEOPLE, SECRET, MetaPerson, Signed, deliver, mac
 
 each_provider = pytest.mark.parametrize("name", list(PEOPLE))
+PUBLIC = {
+    "environment": "production",
+    "secret_key": "a-secret-key-for-the-tests-0123456789",
+    "web_auth": "token",
+    "allowed_hosts": "127.0.0.1",
+}
+"""Production, without an address of ours."""
 SECRET_VARIABLES = {
     "twilio": "twilio_auth_token",
     "meta": "whatsapp_app_secret",
@@ -62,6 +73,49 @@ async def test_without_its_secret_the_door_is_shut_and_the_log_names_the_setting
     logged = capsys.readouterr().err
     assert variable.upper() in logged
     assert "PROVIDER_HMAC_SECRET" in logged
+
+
+SHUT: list[tuple[str, str, dict[str, Any], str]] = [
+    *(
+        (name, "POST", {"provider": name}, f"{variable.upper()} or PROVIDER_HMAC_SECRET")
+        for name, variable in WEBHOOK_SECRETS.items()
+        if name != "generic"
+    ),
+    ("generic", "POST", {}, "PROVIDER_HMAC_SECRET"),
+    ("telegram", "POST", {"telegram_bot_token": "77:" + "x" * 35}, "TELEGRAM_WEBHOOK_SECRET_TOKEN"),
+    ("meta", "POST", {"whatsapp_verify_token": SECRET}, "WHATSAPP_APP_SECRET"),
+    ("meta", "GET", {"whatsapp_app_secret": SECRET}, "WHATSAPP_VERIFY_TOKEN"),
+    ("standard", "POST", {"standard_webhooks_secret": "whsec_¡no base64!"}, "STANDARD_WEBHOOKS_SECRET"),
+    *(
+        (name, "POST", {**PUBLIC, WEBHOOK_SECRETS[name]: SECRET}, "PUBLIC_BASE_URL")
+        for name in ("twilio", "bird", "messagebird")
+    ),
+]
+
+
+@pytest.mark.covers("http.provider-shut")
+@pytest.mark.parametrize(("name", "method", "settings", "named"), SHUT)
+async def test_with_any_piece_missing_the_door_is_shut_and_the_log_names_the_setting(
+    on_sqlite: Any, capsys: pytest.CaptureFixture[str], name: str, method: str, settings: Any, named: str
+) -> None:
+    client: Client = await on_sqlite(tools=[Echo], model=hello(), **settings)
+    url = f"{client.url}/provider/{name}/inbound"
+    headers = {
+        "webhook-id": "m", "webhook-timestamp": "1", "webhook-signature": "v1,x",
+        "X-Twilio-Signature": "x", "X-Hub-Signature-256": "sha256=x",
+    }  # fmt: skip
+    async with client.http.request(method, url, headers=headers, data=b"{}") as answer:
+        assert (answer.status, (await answer.json())["code"]) == (503, "provider_not_ready")
+    assert re.search(rf"see {named}[\n\"]", capsys.readouterr().err)
+    assert await count(client, "SELECT id FROM sessions") == 0
+
+
+@pytest.mark.parametrize("name", list(WEBHOOK_SECRETS))
+def test_production_does_not_start_unsigned_unless_it_is_said_twice(name: str) -> None:
+    settings = {**PUBLIC, "provider": name, "provider_verify_signature": False, "_env_file": None}
+    with pytest.raises(StartError, match="ALLOW_UNSIGNED_WEBHOOKS=1"):
+        load_settings(**settings)
+    assert load_settings(**settings, allow_unsigned_webhooks=True).provider == name
 
 
 @pytest.mark.covers("http.provider-shut")
@@ -154,9 +208,11 @@ async def test_the_answer_does_not_wait_for_the_model(open_door: Any) -> None:
 
 
 @pytest.mark.covers("rule.14")
-async def test_one_bad_item_in_a_batch_of_a_thousand_spoils_only_itself(open_door: Any) -> None:
-    client, person = await open_door("meta", [Echo], hello(), workers_inline=False)
-    assert isinstance(person, MetaPerson)
+async def test_one_bad_item_in_a_batch_of_a_thousand_spoils_only_itself(on_sqlite: Any) -> None:
+    person = MetaPerson(FakeMeta())
+    client: Client = await on_sqlite(
+        tools=[Echo], model=hello(), workers_inline=False, public_base_url=BASE, **person.settings()
+    )
     messages = [{**person.message(f"m{n}", str(n)), "from": f"52155500{n % 50:05}"} for n in range(1000)]
     messages[500] = {"from": "5215550000001", "type": "text", "text": {"body": "no id"}}
     batch = person.signed({"messages": messages})
@@ -170,6 +226,32 @@ async def test_one_bad_item_in_a_batch_of_a_thousand_spoils_only_itself(open_doo
         assert (await deliver(client, person.signed({"messages": part})))[0] == 200
     assert await count(client, "SELECT message_id FROM dedupe_messages") == 999
     assert await count(client, "SELECT seq FROM audit_events WHERE kind = 'message_conflict'") == 1
+
+
+@pytest.mark.covers("rule.14", "rule.9")
+async def test_the_good_items_of_bad_batches_are_handled_once_by_the_worker(open_door: Any) -> None:
+    def said(request: Any) -> str:
+        return plan(reply="dijiste " + request.messages[-1].content.rsplit("número ", 1)[-1][:3])
+
+    client, person = await open_door("meta", [Echo], always(said))
+    assert isinstance(person, MetaPerson)
+    good = [{**person.message(f"número {n:03}", str(n)), "from": f"52155500{n % 10:05}"} for n in range(100)]
+    others = [{**person.message("", f"r{n}"), "type": "reaction"} for n in range(899)]
+    bad = {"from": "5215550000001", "type": "text", "text": {"body": "no id"}}
+    batch = person.signed({"messages": [*good[:50], bad, *others, *good[50:]]})
+    again = [{**good[3], "text": {"body": "número 999"}}, *good[:3], *good[4:60]]
+    parts = [batch, person.signed({"messages": again}), person.signed({"messages": [bad, *good[40:]]}), batch]
+    told = await asyncio.gather(*(deliver(client, part) for part in parts[:1]))
+    told += await asyncio.gather(*(deliver(client, part) for part in parts[1:]))
+    assert {status for status, _, _ in told} == {200}
+    delivered = "SELECT id FROM outbox WHERE state = 'delivered'"
+    await eventually(lambda: there_are(client, 100, delivered))
+    assert await count(client, "SELECT id FROM turns") == 100
+    replies = sorted(sent.text for sent in person.double.sent)
+    assert replies == sorted(f"dijiste {n:03}" for n in range(100))
+    conflicts = await client.rows("SELECT payload FROM audit_events WHERE kind = 'message_conflict'")
+    assert [json.loads(row.payload)["message_id"] for row in conflicts] == ["wamid.in.3"]
+    assert await count(client, "SELECT seq FROM audit_events WHERE kind = 'items_rejected'") == 3
 
 
 async def test_messages_of_one_session_keep_their_order(open_door: Any) -> None:
