@@ -10,6 +10,7 @@ from ..assembly import Parts
 from ..errors import NotFound, StartError
 from ..storage.database import now
 from ..storage.repositories import outbox as rows
+from ..storage.repositories import receipts
 from ..storage.states import OutboxState
 from .common import AS_JSON, show, with_parts
 
@@ -57,7 +58,7 @@ def retry(where: str, delivery: str) -> None:
         row = rows.find(conn, delivery)
         if row is None:
             raise NotFound(f"there is no delivery {delivery}")
-        return rows.requeue(conn, row, now(conn))
+        return receipts.requeue(conn, row, now(conn))
 
     async def work(parts: Parts) -> bool:
         return await parts.database.run(transaction)

@@ -35,7 +35,7 @@ class Again:
     message_id: str
     text: str
     why_not: str | None = None
-    url: str = ""
+    path: str = ""
     headers: dict[str, str] | None = None
     body: bytes = b""
 
@@ -95,7 +95,8 @@ def _again(settings: Settings, row: TurnRow, key: SessionKey) -> Again:
     stored = Stored(
         row.message_id, key.account, key.principal, key.label, route["reply_to"], route["thread"], text
     )
-    body, target = compose(key.channel, stored), f"{public_base(settings)}/provider/{key.channel}/inbound"
+    body, base = compose(key.channel, stored), public_base(settings) or ""
+    target = f"{base}/provider/{key.channel}/inbound"
     now = int(SystemClock().now().timestamp())
     try:
         signed, headers = sign(key.channel, Unsigned(secrets[0], target, body, now, row.message_id))
@@ -103,7 +104,9 @@ def _again(settings: Settings, row: TurnRow, key: SessionKey) -> Again:
         raise StartError(
             f"{secret_setting(settings, key.channel)}: not what the provider gives out"
         ) from None
-    return Again(known.turn_id, known.provider, known.message_id, text, None, signed, headers, body)
+    return Again(
+        known.turn_id, known.provider, known.message_id, text, None, signed.removeprefix(base), headers, body
+    )
 
 
 def _why_not(settings: Settings, row: TurnRow, key: SessionKey, secrets: Sequence[str]) -> str | None:
@@ -125,9 +128,7 @@ async def _deliver(made: Sequence[Again], base: str) -> list[dict[str, Any]]:
             if one.why_not is not None:
                 rows.append(_row(one, None))
                 continue
-            parts = urlsplit(one.url)
-            target = f"{base}{parts.path}" + (f"?{parts.query}" if parts.query else "")
-            rows.append(_row(one, await _posted(session, target, one)))
+            rows.append(_row(one, await _posted(session, f"{base}{one.path}", one)))
     return rows
 
 

@@ -9,7 +9,8 @@ import pytest
 from llm_planner.channels import StatusUpdate
 from llm_planner.clock import SystemClock
 from llm_planner.engine import EmbeddedEngine
-from llm_planner.storage.repositories import outbox
+from llm_planner.storage.database import now
+from llm_planner.storage.repositories import outbox, receipts
 from llm_planner.testing.providers import Fail, Lost, Slow, Throttle
 
 from ..harness import operator
@@ -191,6 +192,25 @@ async def test_a_reported_failure_ends_the_row_and_nothing_goes_backwards(open_d
     for state in ("delivered", "failed", "sent", "failed"):
         await takes(client, person.status(sent, state))
         assert (await rows(client))[0].state == "delivered", state
+
+
+@each_reporting
+async def test_a_person_tries_again_what_was_reported_as_undelivered(open_door: Any, name: str) -> None:
+    client, person = await open_door(name, [Echo], echoing())
+    await takes(client, person.says("hola"))
+    await ends(client, "delivered")
+    await takes(client, person.status(person.sent()[0], "failed"))
+    await ends(client, "dead")
+
+    def again(conn: Any) -> bool:
+        row = outbox.page(conn, None, None, 1)[0]
+        return receipts.requeue(conn, row, now(conn))
+
+    assert await client.parts.database.run(again)
+    await ends(client, "delivered")
+    assert [sent.text for sent in person.sent()] == ["hola", "hola"]
+    await takes(client, person.status(person.sent()[1], "failed"))
+    await ends(client, "dead")
 
 
 @each_reporting

@@ -87,6 +87,7 @@ _PROGRESS = (
     .where(*_MINE, _c.state == OutboxState.SENDING, _c.attempts == bindparam("tried"))
     .values(body=bindparam("content"))
 )
+_REWRITE = update(outbox).where(*_MINE, _c.state == OutboxState.QUEUED).values(body=bindparam("content"))
 _LOCKED = select(outbox).where(*_MINE).with_for_update()
 _KEYED = (
     select(outbox)
@@ -169,6 +170,11 @@ def progress(conn: Connection, row: OutboxRow, body: Mapping[str, Any]) -> bool:
     """Keep how far the attempt that began with `row` has come. False: it is not that attempt's any more."""
     values = {"session": row.session_id, "key": row.id, "tried": row.attempts + 1, "content": body}
     return conn.execute(_PROGRESS, values).rowcount == 1
+
+
+def rewrite(conn: Connection, row: OutboxRow, body: Mapping[str, Any]) -> None:
+    """Change what a queued row will send."""
+    conn.execute(_REWRITE, {"session": row.session_id, "key": row.id, "content": body})
 
 
 def locked(conn: Connection, session_id: str, outbox_id: str) -> OutboxRow | None:

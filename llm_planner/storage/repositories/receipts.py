@@ -37,6 +37,9 @@ _TELL = (
 _OF_ROW = select(_c.status, _c.code).where(
     _c.session_id == bindparam("session"), _c.outbox_id == bindparam("key")
 )
+_UNLINK = delete(outbox_receipts).where(
+    _c.session_id == bindparam("session"), _c.outbox_id == bindparam("key")
+)
 _OLD = (
     select(_c.provider, _c.reference)
     .where(_c.at < bindparam("before"))
@@ -92,6 +95,18 @@ def judge(conn: Connection, session_id: str, outbox_id: str, moment: datetime) -
         outbox.report(conn, row, Settlement(OutboxState.DEAD, moment, why), row.body)
     elif not failed and reported:
         outbox.report(conn, row, Settlement(OutboxState.DELIVERED, moment), row.body)
+
+
+def requeue(conn: Connection, row: OutboxRow, moment: datetime) -> bool:
+    """A person tries a row again. What was sent whole and reported as undelivered is sent whole again, and what
+    was told about the first time is forgotten with it."""
+    told = conn.execute(_OF_ROW, {"session": row.session_id, "key": row.id}).all()
+    if not outbox.requeue(conn, row, moment):
+        return False
+    if any(item.status == "failed" for item in told):
+        conn.execute(_UNLINK, {"session": row.session_id, "key": row.id})
+        outbox.rewrite(conn, row, {**row.body, "next": [0, 0], "references": []})
+    return True
 
 
 def too_late(conn: Connection, session_id: str, outbox_id: str) -> bool:
