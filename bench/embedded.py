@@ -1,10 +1,13 @@
-"""Owns the measurement of the embedded planner: python -m bench.embedded [TOOLS.json MESSAGES.json].
+"""Owns the measurement of the embedded planner: python -m bench.embedded [TOOLS.json MESSAGES.json] [--wait S].
 
 Without paths it runs on our own starter set. The tools file holds `tools` (name, description, parameters,
 examples) and maybe `registries` (name -> tool names; each is measured with the messages it can answer); the
-messages file is a list of `message`, `lang`, `calls`. Exit status 1 when a string argument was invented.
+messages file is a list of `message`, `lang`, `calls`. Each registry is measured with character n-grams, with
+sentence vectors and, where they are installed, with the small model, which has `--wait` seconds a message.
+Exit status 1 when a string argument was invented.
 """
 
+import argparse
 import json
 import sys
 import time
@@ -14,7 +17,18 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from llm_planner.embedded import Call, CharEmbedder, EmbeddedCore, Embedder, ToolCard, load_embedder
+from llm_planner.embedded import (
+    Call,
+    CharEmbedder,
+    EmbeddedCore,
+    Embedder,
+    SmallModel,
+    ToolCard,
+    find_weights,
+    load_embedder,
+)
+from llm_planner.embedded.small_model import WAIT_S
+from llm_planner.llm.llamacpp import NoEngine
 
 STARTER = Path(__file__).with_name("embedded_starter.json")
 Row = Mapping[str, Any]
@@ -33,6 +47,7 @@ class Score:
     without: int = 0
     without_right: int = 0
     invented: int = 0
+    reused: str = "-"
     ms: list[float] = field(default_factory=list)
 
     def add(self, row: Row, calls: Sequence[Call], took_ms: float, members: frozenset[str]) -> None:
@@ -69,13 +84,25 @@ class Score:
             f"{self.start_s:.2f}",
             f"{p50:.1f}",
             f"{p95:.1f}",
+            self.reused,
         )
         return f"{name:<18}" + "".join(f"{cell:>10}" for cell in cells)
 
 
 HEAD = f"{'set':<18}" + "".join(
     f"{title:>10}"
-    for title in ("messages", "exact", "tool", "args", "no tool", "invented", "start s", "p50 ms", "p95 ms")
+    for title in (
+        "messages",
+        "exact",
+        "tool",
+        "args",
+        "no tool",
+        "invented",
+        "start s",
+        "p50 ms",
+        "p95 ms",
+        "reused",
+    )
 )
 
 
@@ -126,40 +153,76 @@ def read_cards(data: Mapping[str, Any], names: Sequence[str] | None) -> list[Too
     ]
 
 
-def measure(cards: Sequence[ToolCard], rows: Sequence[Row], embedder: Embedder) -> Score:
+Ways = Sequence[tuple[str, Embedder, bool]]
+
+
+def measure(
+    cards: Sequence[ToolCard], rows: Sequence[Row], embedder: Embedder, model: SmallModel | None
+) -> Score:
     """Run all messages that these tools can answer, one after the other."""
     score, began = Score(), time.perf_counter()
-    core = EmbeddedCore(cards, date.today, embedder)
+    core = EmbeddedCore(cards, date.today, embedder, model)
+    if model is not None:
+        model.start(core.prefixes)
+        while not model.ready:
+            time.sleep(0.02)
     score.start_s = time.perf_counter() - began
     known = {card.name for card in cards}
     members = enum_members([card.schema for card in cards])
-    for row in rows:
+    for number, row in enumerate(rows, start=1):
         if all(call["tool"] in known for call in row["calls"]):
             began = time.perf_counter()
             proposal = core.propose(row["message"], row["lang"])
             score.add(row, proposal.calls, 1000 * (time.perf_counter() - began), members)
+        print(f"\r{number}/{len(rows)} messages ", end="", file=sys.stderr, flush=True)
+    print("\r", end="", file=sys.stderr)
+    if model is not None:
+        score.reused = _share(model.reused_tokens, model.prompt_tokens)
     return score
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table; one row a registry and similarity."""
-    paths = [Path(name) for name in (sys.argv[1:] if argv is None else argv)]
-    if len(paths) not in (0, 2):
-        print(__doc__)
-        return 2
-    data = json.loads((paths[0] if paths else STARTER).read_text("utf-8"))
-    rows = json.loads(paths[1].read_text("utf-8")) if paths else data["messages"]
-    registries: Mapping[str, Sequence[str] | None] = data.get("registries") or {"starter": None}
+def ways() -> Ways:
+    """What can be measured here: name, similarity, and whether with the small model."""
     best = load_embedder()
-    embedders = [best] if isinstance(best, CharEmbedder) else [best, CharEmbedder()]
-    print(HEAD)
+    found: list[tuple[str, Embedder, bool]] = [("n-grams", CharEmbedder(), False)]
+    if not isinstance(best, CharEmbedder):
+        found.append(("vectors", best, False))
+    try:
+        find_weights()
+    except NoEngine as error:
+        print(f"without the small model: {error}", file=sys.stderr)
+        return found
+    return [*found, ("model", best, True)]
+
+
+def run(data: Mapping[str, Any], rows: Sequence[Row], wait_s: float) -> int:
+    """Measure every registry in every way and print a line for each; the number of invented strings."""
+    registries: Mapping[str, Sequence[str] | None] = data.get("registries") or {"starter": None}
     invented = 0
     for name, members in registries.items():
-        for embedder in embedders:
-            score = measure(read_cards(data, members), rows, embedder)
+        for way, embedder, with_model in ways():
+            model = SmallModel(wait_s=wait_s) if with_model else None
+            score = measure(read_cards(data, members), rows, embedder, model)
+            if model is not None:
+                model.close()
             invented += score.invented
-            print(score.line(f"{name}, {'n-grams' if isinstance(embedder, CharEmbedder) else 'vectors'}"))
-    return 1 if invented else 0
+            print(score.line(f"{name}, {way}"), flush=True)
+    return invented
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the table; one row a registry and way."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("files", nargs="*", type=Path, metavar="TOOLS.json MESSAGES.json")
+    parser.add_argument("--wait", type=float, default=WAIT_S, help="seconds a message waits for the model")
+    chosen = parser.parse_args(argv)
+    if len(chosen.files) not in (0, 2):
+        parser.print_usage()
+        return 2
+    data = json.loads((chosen.files[0] if chosen.files else STARTER).read_text("utf-8"))
+    rows = json.loads(chosen.files[1].read_text("utf-8")) if chosen.files else data["messages"]
+    print(HEAD)
+    return 1 if run(data, rows, chosen.wait) else 0
 
 
 if __name__ == "__main__":
