@@ -342,5 +342,6 @@ def test_a_decision_has_its_date_and_its_three_parts(name: str) -> None:
 
 def test_the_performance_page_has_room_for_what_the_benchmark_prints() -> None:
     page = TEXT["docs/performance.md"]
-    assert re.search(r"<!-- bench turn -->\n(.*\n)*<!-- /bench turn -->", page)
+    for name in ("turn", "embedded", "schemas"):
+        assert re.search(rf"<!-- bench {name} -->\n(.*\n)*<!-- /bench {name} -->", page)
     assert "python dev.py bench turn" in page
