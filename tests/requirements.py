@@ -23,6 +23,7 @@ REQUIREMENTS = {
     "http.wa-agent": "POST /wa/agent needs x-api-key, one of INTERNAL_API_KEY; 401 otherwise, and while none is set",
     "http.approvals": "GET /approvals, /approvals/{id}, POST /approvals/{id}/resolve for operators; 404, 409",
     "http.console": "/console for operators; / leads there",
+    "who.console": "operators with roles, passwords, cookies; CONSOLE_PASSWORD; open on loopback in development alone",
     "http.operators": "GET /sessions, /sessions/{id}, /turns/{id}, /audit, /metrics for operators",
     "http.lists": "lists are {items, next}",
     "http.docs": "/docs in development",
@@ -88,6 +89,7 @@ REQUIREMENTS = {
     "cli.init": "init NAME: a project that passes its tests and runs, from an installed wheel",
     "cli.chat": "chat: a conversation in the terminal, streamed, with cards and history",
     "cli.doctor": "doctor: what is configured, reachable, unsafe; --json; exit code 1 when something is to mend",
+    "cli.operators": "operators: who may enter the console, and keys for machines",
     # design.md, rules
     "rule.1": "approval is a row bound to what runs",
     "rule.2": "tokens are derived, never stored",

@@ -3,13 +3,15 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from llm_planner.errors import StartError
 from llm_planner.keys import Keyring
 from llm_planner.storage.repositories import operators
 
-from ..harness import ROOT, Client
+from ..harness import ROOT, Client, settings_for
 from .conftest import FORWARDED, PASSWORD, People, Person, ServeConsole, add_operator
 
 BOOTSTRAP = "the bootstrap password"
@@ -68,6 +70,7 @@ async def test_in_production_nobody_is_let_in_without_a_name(
     assert page.has("Nobody can log in yet")
 
 
+@pytest.mark.covers("who.console")
 async def test_the_bootstrap_password_opens_it_for_admin_until_admin_has_a_row(
     serve_console: ServeConsole, person: People
 ) -> None:
@@ -82,6 +85,13 @@ async def test_the_bootstrap_password_opens_it_for_admin_until_admin_has_a_row(
     other = await person(client)
     assert (await other.log_in("admin", BOOTSTRAP)).status == 401
     assert (await other.log_in("admin", PASSWORD)).status == 200
+
+
+def test_production_refuses_a_short_bootstrap_password(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="CONSOLE_PASSWORD: shorter than 16 bytes"):
+        settings_for(
+            "sqlite:///x.db", tmp_path, environment="production", web_auth="token", console_password="short"
+        )
 
 
 async def test_every_reason_to_say_no_reads_the_same(serve_console: ServeConsole, person: People) -> None:
