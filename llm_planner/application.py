@@ -102,6 +102,7 @@ def app_of(blueprint: Blueprint) -> FastAPI:
         docs_url=docs,
         redoc_url=None,
         openapi_url=schema,
+        swagger_ui_oauth2_redirect_url=None,
     )
     app.add_middleware(Edge, hosts=settings.hosts)
     app.add_exception_handler(PlannerError, _planner_error)

@@ -1,6 +1,7 @@
 """Reads the documentation for its tests, and writes its generated parts: `python -m tests.docs_tools`.
 
-Without an argument it renews the list of modules in docs/architecture.md; with `sizes` it prints what each
+Without an argument it renews the list of modules in docs/architecture.md and the tables of who may do what in
+docs/security.md; with `sizes` it prints what each
 dependency takes on this machine, as docs/dependencies.md quotes it.
 """
 
@@ -20,10 +21,14 @@ from packaging.requirements import Requirement
 from llm_planner.provider_settings import ProviderSettings
 from llm_planner.settings import Settings
 
+from .authorisation import tables
+
 ROOT = Path(__file__).resolve().parent.parent
 READMES = ("README.md", "README.es.md")
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 MODULES = re.compile(r"(?<=<!-- modules -->\n).*?(?=<!-- /modules -->)", re.DOTALL)
+SECURITY = ROOT / "docs" / "security.md"
+MATRIX = re.compile(r"(?<=<!-- matrix -->\n).*?(?=<!-- /matrix -->)", re.DOTALL)
 _FENCE = re.compile(r"^(?P<fence>`{3,})(?P<kind>\w*)\n(?P<body>.*?)^(?P=fence)$", re.DOTALL | re.MULTILINE)
 _HEADING = re.compile(r"^(#{1,4}) (.+)$", re.MULTILINE)
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
@@ -125,6 +130,12 @@ def architecture(text: str) -> str:
     """The page with its list of modules renewed."""
     new = modules() + "\n"
     return MODULES.sub(lambda _: new, text)
+
+
+def authorisation(text: str) -> str:
+    """docs/security.md with its tables of who may do what renewed."""
+    new = tables() + "\n"
+    return MATRIX.sub(lambda _: new, text)
 
 
 def core() -> list[str]:
@@ -237,6 +248,7 @@ def main(arguments: Sequence[str]) -> int:
         print(__doc__)
         return 2
     ARCHITECTURE.write_text(architecture(ARCHITECTURE.read_text("utf-8")), "utf-8")
+    SECURITY.write_text(authorisation(SECURITY.read_text("utf-8")), "utf-8")
     return 0
 
 
