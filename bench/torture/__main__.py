@@ -6,6 +6,7 @@ Runs on SQLite and on every server of TEST_DB_URLS, or on those named.
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 import time
@@ -48,6 +49,7 @@ async def tortured(url: str, chosen: Sequence[str], size: Size) -> list[Verdict]
             verdicts.append(verdict)
             took = time.monotonic() - began
             print(f"{name}: {scenario}: {'good' if verdict.good else 'BROKEN'}, {took:.0f} s", flush=True)
+            print(f"  {verdict.line()}", flush=True)
     return verdicts
 
 
@@ -68,6 +70,7 @@ async def _ended(server: Throwaway, size: Size) -> Verdict:
 
 
 def main() -> int:
+    logging.getLogger("asyncmy").setLevel(logging.ERROR)  # MySQL calls SHOW PROCESSLIST old
     parser = argparse.ArgumentParser(prog="torture", description=__doc__)
     parser.add_argument(
         "urls", nargs="*", metavar="DB_URL", help="servers; without any: those of TEST_DB_URLS"
@@ -75,8 +78,14 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="the short form that the tests run")
     names = [*SCENARIOS, OWN_SERVER]
     parser.add_argument("--only", default=",".join(names), help=f"some of {', '.join(names)}")
+    parser.add_argument(
+        "--points", action="store_true", help="print what may come of a death at each point, and end"
+    )
     parser.add_argument("--no-sqlite", action="store_true", help="on the servers alone")
     asked = parser.parse_args()
+    if asked.points:
+        print(asyncio.run(points.printed()))
+        return 0
     chosen = asked.only.split(",")
     if unknown := set(chosen) - set(names):
         parser.error(f"there is no scenario {', '.join(sorted(unknown))}; there are {', '.join(names)}")

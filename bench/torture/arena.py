@@ -126,11 +126,13 @@ class Arena:
 class Servers:
     """Web processes that are killed and started again on the same ports."""
 
-    def __init__(self, arena: Arena, count: int, orders: Orders) -> None:
-        self._arena = arena
+    def __init__(
+        self, arena: Arena, count: int, orders: Orders, serve: Callable[[Orders], None] = worker.serve
+    ) -> None:
+        self._arena, self._serve = arena, serve
         self._orders = [replace(orders, port=free_port()) for _ in range(count)]
         self.died = 0
-        self.running = [arena.process(worker.serve, one) for one in self._orders]
+        self.running = [arena.process(serve, one) for one in self._orders]
 
     @property
     def urls(self) -> list[str]:
@@ -148,7 +150,7 @@ class Servers:
         self.start(number)
 
     def start(self, number: int) -> None:
-        self.running[number] = self._arena.process(worker.serve, self._orders[number])
+        self.running[number] = self._arena.process(self._serve, self._orders[number])
 
     def signal(self, number: int, what: int) -> None:
         os.kill(self.running[number].pid or 0, what)

@@ -21,6 +21,8 @@ from .verdict import Judge, Verdict, deadlocks
 from .worker import key_of
 
 LEASE_S = 3.0
+LONG_LEASE_S = 8.0
+"""Enough to reach any point on a slow disk: a conversation that is stopped renews nothing."""
 PLACES = 8
 BEGUN = ("the write has begun", "Ledger.run: committed")
 """Where the call had begun in time: what it did is written down later, and the user was told that it is unknown."""
@@ -59,7 +61,7 @@ async def stale(arena: Arena, size: Size) -> Verdict:
 
 
 def _victim(arena: Arena, death: Death, by: int) -> BaseProcess:
-    orders = replace(arena.orders, dies_at=death.at, by=by, lease_s=LEASE_S)
+    orders = replace(arena.orders, dies_at=death.at, by=by, lease_s=LONG_LEASE_S)
     _, ours = FORKS.Pipe()
     return arena.process(worker.play, orders, death.user, script_of(death.kind, death.user), ours)
 

@@ -6,12 +6,12 @@ where it lies: before the write was claimed, after its effect, after its outcome
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from . import worker
-from .arena import FORKS, Arena, Servers, servers
+from .arena import FORKS, Arena, Servers, arena, servers
 from .plans import Size
 from .verdict import CLOSED, Judge, Verdict, deadlocks
 from .worker import APPROVE, CONFIRM, key_of, message_id
@@ -208,3 +208,29 @@ def _in_doubt(kind: str, happened: bool) -> tuple[str, str, int]:
     if kind == "checked write":
         return "failed", "failed", 0
     return "failed", "unknown", int(happened)
+
+
+def table(names: Mapping[str, Sequence[str]]) -> str:
+    """What may come of a death, for each kind: neighbouring points with the same ends in one row."""
+    found = [
+        "| conversation | dies at | from | to | its turn ends | its write is | lines | model asked |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for kind, points in names.items():
+        ends = [allowed(Death(kind, at), points) for at in range(1, len(points) + 1)]
+        first = 0
+        for after in range(1, len(points) + 1):
+            if after == len(points) or ends[after] != ends[first]:
+                end, asked = ends[first][0], max(one.asked for one in ends[first])
+                found.append(
+                    f"| {kind} | {first + 1}–{after} | {points[first]} | {points[after - 1]} | {end.turn} "
+                    f"| {end.write or '–'} | {end.lines} | {'once' if asked == 1 else 'once or twice'} |"
+                )
+                first = after
+    return "\n".join(found)
+
+
+async def printed() -> str:
+    """The table, from one surviving conversation of each kind on SQLite."""
+    async with arena("SQLite", "") as place:
+        return table({kind: await asyncio.to_thread(counted, place, kind) for kind in SCRIPTS})
