@@ -254,14 +254,15 @@ def _engine(made_of: Ingredients, keys: Keyring) -> TurnEngine:
     """What TURN_ENGINE names; Temporal's package is looked for only then."""
     settings = made_of.settings
     if settings.turn_engine == "embedded":
-        return EmbeddedEngine(made_of.clock, made_of.sweep_s, made_of.lease_s / 3)
+        return EmbeddedEngine(made_of.clock, made_of.sweep_s, made_of.lease_s / 3, settings.turn_slots)
     if find_spec("temporalio") is None:
         raise StartError(
             "TURN_ENGINE: temporal needs the extra [temporal], which is not installed: pip install temporalio"
         )
     from .temporal.engine import TemporalEngine, place
 
-    return TemporalEngine(place(settings.temporal_address or "", keys), made_of.sweep_s, made_of.lease_s)
+    where = place(settings.temporal_address or "", keys)
+    return TemporalEngine(where, made_of.sweep_s, made_of.lease_s, settings.turn_slots)
 
 
 def _models(made_of: Ingredients, database: Database, model: ChatModel, tokens: Tokens) -> Models:

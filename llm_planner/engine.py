@@ -7,6 +7,7 @@ idempotent, and an engine may call them any number of times.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
@@ -19,8 +20,8 @@ T = TypeVar("T")
 logger = logging.getLogger("llm_planner.engine")
 BREATH_S = 0.02
 """Between two nudged deliveries: what is closed meanwhile leaves with the next one."""
-AT_ONCE = 1000
-"""Turns that one process works on at the same time."""
+MOST_WAITING = 1000
+"""Sessions that wait in a process for one of its places; the sweep brings the others, oldest first."""
 LEAST_WAIT_S = 0.25
 """Until a timer rings: the database's clock may be a little behind ours, and then it rings again."""
 
@@ -50,11 +51,27 @@ class Handlers(Protocol):
         """Push the leases of the turns in progress into the future."""
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Sessions that are worked on in this process, or wait for a place in it, and its places."""
+
+    sessions: int
+    places: int
+
+    @property
+    def full(self) -> bool:
+        return self.sessions >= self.places
+
+
 class TurnEngine(Protocol):
     """The seam."""
 
     claims: bool
     """Whether turns that are accepted in this process run in it: then accepting claims the lane, too."""
+
+    @property
+    def load(self) -> Load:
+        """How much of what this process may work on at once it works on."""
 
     async def start(self, handlers: Handlers, *, background: bool) -> None:
         """Begin. With `background` this process also sweeps, delivers and fires timers."""
@@ -119,11 +136,12 @@ class EmbeddedEngine:
 
     claims = True
 
-    def __init__(self, clock: Clock, sweep_s: float, renew_s: float) -> None:
+    def __init__(self, clock: Clock, sweep_s: float, renew_s: float, places: int) -> None:
         self._clock = clock
         self._sweep_s = sweep_s
         self._renew_s = renew_s
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._most = places
+        self._places = asyncio.Semaphore(places)
         self._lanes: dict[str, asyncio.Task[None]] = {}
         self._chores = Chores()
         self._timers: dict[str, tuple[datetime, asyncio.TimerHandle]] = {}
@@ -131,6 +149,10 @@ class EmbeddedEngine:
         self._claims: dict[str, Claimed] = {}
         self._draining = False
         self._handlers: Handlers | None = None
+
+    @property
+    def load(self) -> Load:
+        return Load(len(self._lanes), self._most)
 
     async def start(self, handlers: Handlers, *, background: bool) -> None:
         self._handlers = handlers
@@ -149,14 +171,17 @@ class EmbeddedEngine:
                 self._claims[session_id] = claimed
             self._again.add(session_id)
             return
+        if claimed is None and len(self._lanes) >= self._most + MOST_WAITING:
+            return
         self._lanes[session_id] = self._chores.begin(self._lane(self._handlers, session_id, claimed))
 
     async def _lane(self, handlers: Handlers, session_id: str, claimed: Claimed | None) -> None:
-        """One session's turns, one after the other, until none is left."""
+        """One session's turns, one after the other, until none is left. After each it goes to the end of the
+        queue for a place, so that a session with many does not hold up the others."""
         try:
-            async with self._places:
-                more = True
-                while more:
+            more = True
+            while more:
+                async with self._places:
                     self._again.discard(session_id)
                     claimed = claimed or self._claims.pop(session_id, None)
                     more = await handlers.run_next(session_id, claimed) and not self._draining

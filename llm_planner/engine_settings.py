@@ -1,4 +1,4 @@
-"""The settings of the engine under the turn: how long rows are kept."""
+"""The settings of the engine under the turn: how much at once, how long rows are kept."""
 
 from pydantic import Field
 from pydantic_settings import BaseSettings
@@ -8,6 +8,8 @@ LONGEST_DAYS = 36500
 
 class EngineSettings(BaseSettings):
     """One attribute a variable. `retention_*` in days."""
+
+    turn_slots: int = Field(500, ge=1, le=10000)
 
     retention_message_ids_days: int = Field(8, ge=1, le=LONGEST_DAYS)
     retention_messages_days: int = Field(90, ge=1, le=LONGEST_DAYS)

@@ -390,7 +390,7 @@ class Recorder:
 
 
 async def test_a_lane_claimed_while_its_last_turn_ends_is_worked_on_at_once() -> None:
-    engine, handlers = EmbeddedEngine(SystemClock(), 60, 60), Recorder()
+    engine, handlers = EmbeddedEngine(SystemClock(), 60, 60, 10), Recorder()
     await engine.start(handlers, background=False)
     first, second = object(), object()
     engine.notify("s", first)  # type: ignore[arg-type]
@@ -407,7 +407,7 @@ async def test_a_lane_claimed_while_its_last_turn_ends_is_worked_on_at_once() ->
 
 
 async def test_a_fault_in_a_loop_does_not_end_it_and_does_not_hold_up_the_mail() -> None:
-    engine, handlers = EmbeddedEngine(SystemClock(), 0.01, 60), Recorder()
+    engine, handlers = EmbeddedEngine(SystemClock(), 0.01, 60, 10), Recorder()
     await engine.start(handlers, background=True)
     async with asyncio.timeout(2):
         await handlers.delivered.wait()

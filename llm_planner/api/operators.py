@@ -140,11 +140,20 @@ def router(office: Office) -> APIRouter:
                 sessions.count_open(conn), confirmations.count_pending(conn), writes.count_unknown(conn),
             )
         )  # fmt: skip
-        names = ("llm_planner_open_turns", "llm_planner_pending_confirmations", "llm_planner_unknown_writes")
-        lines = [f"# TYPE {name} gauge\n{name} {value}\n" for name, value in zip(names, found, strict=True)]
+        load, refused = office.desk.load, office.desk.refused
+        names = (
+            "open_turns", "pending_confirmations", "unknown_writes", "sessions_in_flight", "turn_slots",
+        )  # fmt: skip
+        gauges = zip(names, [*found, load.sessions, load.places], strict=True)
+        lines = [_metric(name, "gauge", value) for name, value in gauges]
+        lines.append(_metric("messages_refused_total", "counter", refused))
         return Response("".join(lines), media_type="text/plain; version=0.0.4")
 
     return routes
+
+
+def _metric(name: str, kind: str, value: int) -> str:
+    return f"# TYPE llm_planner_{name} {kind}\nllm_planner_{name} {value}\n"
 
 
 async def resolve_approval(office: Office, row: ConfirmationRow, decision: Decision) -> None:
@@ -162,7 +171,7 @@ async def resolve_approval(office: Office, row: ConfirmationRow, decision: Decis
     message = InboundMessage(
         session.key, f"{turns.DECISION}{new_id()}", "", session.locale, decision=decision
     )
-    view, _ = await office.desk.submit(message)
+    view, _ = await office.desk.submit(message, urgent=True)
     if view.status == "refused":
         if view.code == "invalid_request":
             raise InvalidRequest("the tool does not take these arguments")

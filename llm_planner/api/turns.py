@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..errors import InvalidRequest
+from ..engine import Load
+from ..errors import Busy, InvalidRequest
 from ..ids import is_uuid4, new_id
 from ..messages import InboundMessage, TurnView
 from ..turn.inbox import Inbox
@@ -72,10 +73,13 @@ class Desk:
         self._inbox = inbox
         self._sources = sources
         self._patience = patience or Patience()
+        self.refused = 0
+        """Messages that were not taken, since this process began."""
 
-    async def submit(self, message: InboundMessage) -> tuple[TurnView, bool]:
-        """The message's turn, and whether it is a repeat. Raises Conflict, Busy, DatabaseUnavailable."""
-        feed = await self.open(message, listening=False)
+    async def submit(self, message: InboundMessage, *, urgent: bool = False) -> tuple[TurnView, bool]:
+        """The message's turn, and whether it is a repeat. What is `urgent` is taken above the process' bound.
+        Raises Conflict, Busy, DatabaseUnavailable."""
+        feed = await self.open(message, listening=False, urgent=urgent)
         try:
             view = None
             while view is None:
@@ -84,10 +88,19 @@ class Desk:
             feed.leave()
         return view, feed.accepted.duplicate
 
-    async def open(self, message: InboundMessage, *, listening: bool) -> Feed:
+    @property
+    def load(self) -> Load:
+        return self._sources.engine.load
+
+    async def open(self, message: InboundMessage, *, listening: bool, urgent: bool = False) -> Feed:
         """The message is durable when this returns. Raises as above."""
         engine = self._sources.engine
-        accepted = await self._inbox.accept(message, take=engine.claims)
+        room = urgent or not engine.load.full
+        try:
+            accepted = await self._inbox.accept(message, take=engine.claims, room=room)
+        except Busy:
+            self.refused += 1
+            raise
         feed = Feed(self._sources, accepted, self._patience, listening)
         if accepted.claimed is not None or not accepted.duplicate:
             engine.notify(accepted.session_id, accepted.claimed)

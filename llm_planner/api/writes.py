@@ -60,7 +60,8 @@ def router(office: Office) -> APIRouter:
         await _seen(office, operator, write_id)
         body = parsed(Settlement, await json_body(request))
         decision = Decision(write_id, body.outcome, operator.name, (operator.role,), reason=body.reason)
-        view, _ = await office.desk.submit(await settlement(office.database, write_id, decision))
+        order = await settlement(office.database, write_id, decision)
+        view, _ = await office.desk.submit(order, urgent=True)
         settled(view)
         return as_json(write_json(await _seen(office, operator, write_id)))
 

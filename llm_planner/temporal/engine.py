@@ -22,7 +22,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from ..engine import AT_ONCE, BREATH_S, Chores, Handlers, complain
+from ..engine import BREATH_S, Chores, Handlers, Load, complain
 from ..errors import StartError
 from ..keys import Keyring
 from ..turn.inbox import Claimed
@@ -89,10 +89,11 @@ class TemporalEngine:
 
     claims = False
 
-    def __init__(self, where: Place, sweep_s: float, lease_s: float) -> None:
+    def __init__(self, where: Place, sweep_s: float, lease_s: float, places: int) -> None:
         self._where = where
         self._sweep_s = sweep_s
         self._lease_s = lease_s
+        self._places = places
         self._chores = Chores()
         self._client: Client | None = None
         self._handlers: Handlers | None = None
@@ -100,6 +101,11 @@ class TemporalEngine:
         self._told: dict[str, float] = {}
         self._away = False
         self._draining = False
+
+    @property
+    def load(self) -> Load:
+        """Temporal keeps the queue, and its workers take what they have places for."""
+        return Load(0, self._places)
 
     async def start(self, handlers: Handlers, *, background: bool) -> None:
         """Connects when there is something to tell: messages are taken also while Temporal is away."""
@@ -193,7 +199,7 @@ class TemporalEngine:
             workflows=[SessionWorkflow],
             activities=[activities.run_next, activities.deliver, activities.fire_timer],
             workflow_runner=SANDBOX,
-            max_concurrent_activities=AT_ONCE,
+            max_concurrent_activities=self._places,
             max_concurrent_workflow_tasks=WORKFLOW_TASKS,
             sticky_queue_schedule_to_start_timeout=STICKS,
             graceful_shutdown_timeout=FORGOTTEN,

@@ -77,14 +77,15 @@ class Inbox:
         self._limits = limits
         self._locale = default_locale
 
-    async def accept(self, message: InboundMessage, *, take: bool) -> Accepted:
+    async def accept(self, message: InboundMessage, *, take: bool, room: bool = True) -> Accepted:
         """Store the message, once. With `take`, claim the lane in the same transaction if it is free.
 
-        Raises Conflict for a known id with other content, Busy when the session's queue is full.
+        Raises Conflict for a known id with other content; Busy when the session's queue is full, or where
+        there is no `room` for anything that is not known yet: then nothing was stored.
         """
         for _ in range(RACES):
             try:
-                accepted = await self._accepted(message, take)
+                accepted = await self._accepted(message, take, room)
             except (Raced, IntegrityError):
                 continue
             if accepted is None:
@@ -92,13 +93,13 @@ class Inbox:
             return accepted
         raise Busy("this session gets too many messages at once")
 
-    async def _accepted(self, message: InboundMessage, take: bool) -> Accepted | None:
+    async def _accepted(self, message: InboundMessage, take: bool, room: bool) -> Accepted | None:
         try:
-            return await self._database.run(lambda conn: self._accept(conn, message, take))
+            return await self._database.run(lambda conn: self._accept(conn, message, take, room))
         except Known:
             return await self._database.run(lambda conn: self._repeated(conn, message))
 
-    def _accept(self, conn: Connection, message: InboundMessage, take: bool) -> Accepted:
+    def _accept(self, conn: Connection, message: InboundMessage, take: bool, room: bool) -> Accepted:
         """The session's row first: whoever has it locked inserts alone. Two inserts of one key that wait for a
         third one's rollback are a deadlock to InnoDB."""
         began, moment = time.monotonic(), now(conn)
@@ -109,10 +110,10 @@ class Inbox:
             "session_id": session.id, "message_id": message.message_id, "digest": message.digest(),
             "turn_id": turn_id, "received_at": moment,
         }  # fmt: skip
-        if session.open_turns >= self._limits.queued:
+        if session.open_turns >= self._limits.queued or not room:
             if turns.recall(conn, session.id, message.message_id) is not None:
                 raise Known
-            raise Busy("this session has too many messages waiting")
+            raise _no_place(room)
         if message.decision is not None or message.speaker is not None:
             message = replace(message, route=_latest_route(conn, session))
         lease = moment + timedelta(seconds=self._limits.lease_s)
@@ -177,6 +178,12 @@ class Inbox:
             raise LaneLost(f"session {session_id}: its oldest open turn is missing")
         turns.start(conn, session_id, turn.id, session.epoch + 1)
         return self._claimed(conn, session, replace(turn, attempts=turn.attempts + 1), began)
+
+
+def _no_place(room: bool) -> Busy:
+    if room:
+        return Busy("this session has too many messages waiting")
+    return Busy("this process works on as much as it may; try again", code="overloaded")
 
 
 def _turn(

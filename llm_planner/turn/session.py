@@ -13,7 +13,7 @@ from .inbox import Claimed, from_row
 from .progress import Progress
 from .record import USER, Allowance, Lane, TurnRecord, stored_round
 
-BATCH = 100
+BATCH = 500
 
 
 class SessionLane:

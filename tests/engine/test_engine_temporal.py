@@ -206,7 +206,7 @@ async def driving(temporal: Engine, handlers: Handlers) -> AsyncIterator[Tempora
     """An engine over these handlers."""
     assert temporal.address is not None
     where = place(temporal.address, Keyring(temporal.key.encode()))
-    engine = TemporalEngine(where, 60, LEASE_S)
+    engine = TemporalEngine(where, 60, LEASE_S, 100)
     await engine.start(handlers, background=True)
     try:
         yield engine

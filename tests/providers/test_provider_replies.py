@@ -293,7 +293,7 @@ async def test_a_reply_that_is_leaving_when_the_process_ends_is_finished_first()
         async def waiting(self) -> list[str]:
             return []
 
-    engine, handlers = EmbeddedEngine(SystemClock(), 60, 60), Handlers()
+    engine, handlers = EmbeddedEngine(SystemClock(), 60, 60, 10), Handlers()
     await engine.start(handlers, background=False)  # type: ignore[arg-type]
     await handlers.began.wait()
     ending = asyncio.create_task(engine.drain(5))

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
 from ...ids import new_id
 from ...messages import SessionKey
-from ..tables import sessions
+from ..tables import sessions, turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +114,9 @@ _FACTS = select(_c.facts).where(_c.id == bindparam("key")).with_for_update()
 _SET_FACTS = update(sessions).where(_c.id == bindparam("key")).values(facts=bindparam("facts"))
 _WAITING = (
     select(_c.id)
+    .join(turns, (turns.c.session_id == _c.id) & (turns.c.seq == _c.next_seq - _c.open_turns))
     .where(_c.open_turns > 0, or_(_c.lease_until.is_(None), _c.lease_until <= bindparam("moment")))
-    .order_by(_c.open_turns, _c.lease_until)
+    .order_by(turns.c.created_at)
     .limit(bindparam("most"))
 )
 
@@ -221,7 +222,7 @@ def merge_facts(conn: Connection, session_id: str, changed: Mapping[str, Any]) -
 
 
 def waiting(conn: Connection, moment: datetime, most: int) -> Sequence[str]:
-    """Sessions with open turns that nobody works on."""
+    """Sessions with open turns that nobody works on, who waits longest first."""
     return conn.execute(_WAITING, {"moment": moment, "most": most}).scalars().all()
 
 
