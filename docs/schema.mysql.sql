@@ -314,6 +314,16 @@ CREATE INDEX ix_audit_actor ON audit_events (actor, at, session_id, seq);
 
 UPDATE alembic_version SET version_num='0004' WHERE alembic_version.version_num = '0003';
 
+-- Running upgrade 0004 -> 0005
+
+CREATE TABLE heartbeats (
+    process VARCHAR(36) NOT NULL, 
+    at DATETIME(6) NOT NULL, 
+    PRIMARY KEY (process)
+)ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_bin;
+
+UPDATE alembic_version SET version_num='0005' WHERE alembic_version.version_num = '0004';
+
 
 CREATE TABLE alembic_version_app (
     version_num VARCHAR(32) NOT NULL, 

@@ -126,6 +126,8 @@ async def running(blueprint: Blueprint, *, background: bool) -> AsyncIterator[Pa
         if settings.migrates:
             await upgrade(parts, blueprint.migrations)
         await parts.warm()
+        if background:
+            await parts.worker.begin()
         await parts.engine.start(parts.worker, background=background)
         _announce(parts)
         yield parts

@@ -13,6 +13,7 @@ PlannerError
 │   └── Conflict             409
 ├── Unavailable              503  ours, and it passes: try again
 │   ├── DatabaseUnavailable
+│   │   └── CommitUnknown         COMMIT was sent, and no answer came: done or not, nobody knows
 │   └── Busy
 ├── LaneLost                      another worker owns this session now; nothing of this turn may be written
 ├── PlanRejected                  a plan that fails the check; its problems go back to the planner
@@ -121,6 +122,10 @@ class DatabaseUnavailable(Unavailable):
     """The database did not answer, or refused for a reason that passes."""
 
     code = "database_unavailable"
+
+
+class CommitUnknown(DatabaseUnavailable):
+    """The connection was lost at COMMIT. Whoever can tell by a unique key whether it was done looks again."""
 
 
 class Busy(Unavailable):

@@ -14,15 +14,15 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from ..errors import DatabaseUnavailable, NotFound
 from ..storage.database import Database, now
 from ..storage.migrate import Migrations, behind
-from ..storage.repositories import outbox, turns
+from ..storage.repositories import heartbeats, outbox
 from .auth import trusted_loopback
 from .patience import Patience
 from .views import letter_json
 
 PAGE = Path(__file__).parent / "page"
 FILES = {"page.css": "text/css", **dict.fromkeys(["page.js", "stream.js", "words.js"], "text/javascript")}
-OVERDUE = timedelta(seconds=60)
-"""A turn that nobody has taken up for so long means that no worker runs."""
+SILENT = timedelta(seconds=60)
+"""A worker that has not said for so long that it lives does not."""
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; "
     "connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -93,7 +93,8 @@ def router(vitals: Vitals) -> APIRouter:
 def _failing(conn: Connection, migrations: Sequence[Migrations]) -> str | None:
     if behind(conn, migrations):
         return "migrations"
-    return "worker" if turns.neglected(conn, now(conn) - OVERDUE) else None
+    beat = heartbeats.latest(conn)
+    return "worker" if beat is None or beat < now(conn) - SILENT else None
 
 
 def _json(data: object, status: int = 200) -> Response:

@@ -29,7 +29,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ..clock import Clock
-from ..errors import DatabaseUnavailable, StartError
+from ..errors import CommitUnknown, DatabaseUnavailable, StartError
 from .writer import Writer
 
 T = TypeVar("T")
@@ -72,7 +72,8 @@ class Database(Protocol):
     url: URL
 
     async def run(self, fn: Transaction[T]) -> T:
-        """Run `fn` in one transaction and commit. Raises DatabaseUnavailable; never half done."""
+        """Run `fn` in one transaction and commit. Never half done. Raises DatabaseUnavailable when nothing was
+        done, CommitUnknown when that can't be said."""
 
     async def read(self, fn: Transaction[T]) -> T:
         """Run `fn` beside the writer; it must not write."""
@@ -226,7 +227,8 @@ class MysqlDatabase:
                 if attempt == TRIES or not again:
                     if not _passes(error):
                         raise
-                    raise DatabaseUnavailable(_in_words(error)) from error
+                    fault = CommitUnknown if written and _code(error) not in RETRIED else DatabaseUnavailable
+                    raise fault(_in_words(error)) from error
                 await asyncio.sleep(0.005 * attempt)
             else:
                 return found

@@ -310,6 +310,14 @@ outbox_receipts = Table(
     **MYSQL,
 )
 
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Id("process", primary_key=True),
+    Column("at", Moment, nullable=False),
+    **MYSQL,
+)
+
 usage_counters = Table(
     "usage_counters",
     metadata,

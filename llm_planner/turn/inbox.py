@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from ..errors import Busy, Conflict, LaneLost
+from ..errors import Busy, CommitUnknown, Conflict, LaneLost
 from ..ids import new_id
 from ..messages import AuditEvent, Decision, InboundMessage, Route, SessionKey
 from ..storage.database import Database, now
@@ -81,31 +81,36 @@ class Inbox:
         """Store the message, once. With `take`, claim the lane in the same transaction if it is free.
 
         Raises Conflict for a known id with other content; Busy when the session's queue is full, or where
-        there is no `room` for anything that is not known yet: then nothing was stored.
+        there is no `room` for anything that is not known yet: then nothing was stored. Where the answer to
+        COMMIT was lost, the message id says whether it was done.
         """
+        turn_id = new_id()
         for _ in range(RACES):
             try:
-                accepted = await self._accepted(message, take, room)
-            except (Raced, IntegrityError):
+                accepted = await self._accepted(message, turn_id, take, room)
+            except (Raced, IntegrityError, CommitUnknown):
                 continue
             if accepted is None:
                 raise Conflict("this message id was used for another message", code="message_id_conflict")
             return accepted
         raise Busy("this session gets too many messages at once")
 
-    async def _accepted(self, message: InboundMessage, take: bool, room: bool) -> Accepted | None:
+    async def _accepted(
+        self, message: InboundMessage, turn_id: str, take: bool, room: bool
+    ) -> Accepted | None:
         try:
-            return await self._database.run(lambda conn: self._accept(conn, message, take, room))
+            return await self._database.run(lambda conn: self._accept(conn, message, turn_id, take, room))
         except Known:
-            return await self._database.run(lambda conn: self._repeated(conn, message))
+            return await self._database.run(lambda conn: self._repeated(conn, message, turn_id))
 
-    def _accept(self, conn: Connection, message: InboundMessage, take: bool, room: bool) -> Accepted:
+    def _accept(
+        self, conn: Connection, message: InboundMessage, turn_id: str, take: bool, room: bool
+    ) -> Accepted:
         """The session's row first: whoever has it locked inserts alone. Two inserts of one key that wait for a
         third one's rollback are a deadlock to InnoDB."""
         began, moment = time.monotonic(), now(conn)
         key = message.key.digest()
         session = sessions.by_key(conn, key) or sessions.create(conn, message.key, self._locale, moment)
-        turn_id = new_id()
         row = {
             "session_id": session.id, "message_id": message.message_id, "digest": message.digest(),
             "turn_id": turn_id, "received_at": moment,
@@ -128,13 +133,17 @@ class Inbox:
             session.id, turn_id, False, self._claimed(conn, session, turn, began) if take else None
         )
 
-    def _repeated(self, conn: Connection, message: InboundMessage) -> Accepted | None:
-        """Where this message went when it came first; None if it was another one."""
+    def _repeated(self, conn: Connection, message: InboundMessage, mine: str) -> Accepted | None:
+        """Where this message went when it came first; None if it was another one. `mine` is the turn that this
+        call would have made: if it is there, its COMMIT had been done after all."""
         session = sessions.by_key(conn, message.key.digest())
         first = turns.recall(conn, session.id, message.message_id) if session is not None else None
         if session is None or first is None:
             raise Raced  # forgotten in this very moment
         digest, turn_id = first
+        if turn_id == mine:
+            # If its lane was claimed, too, the sweep finds it when that lease has run out.
+            return Accepted(session.id, turn_id, False)
         if digest != message.digest():
             event = AuditEvent("message_conflict", "system", {"message_id": message.message_id}, turn_id)
             self._audit.append(conn, session.id, [event], now(conn))

@@ -1,6 +1,5 @@
 """Health, readiness, the edge around every route: hosts, request ids, headers, documentation."""
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +40,6 @@ async def test_ready_names_the_migrations_that_are_missing(serve: Any, db_url: s
     found = await client.get("/ready")
     await client.rows("UPDATE alembic_version SET version_num = :v", v=before)
     assert found == (503, {"status": "unready", "failing": "migrations"})
-
-
-@pytest.mark.covers("http.ready")
-async def test_ready_names_the_worker_when_a_turn_waits_too_long(serve_sqlite: ServeSqlite) -> None:
-    client = await serve_sqlite(workers_inline=False)
-    await client.say("hola")
-    moment = (datetime.now(UTC) - timedelta(minutes=5)).replace(tzinfo=None).isoformat(" ")
-    await client.rows("UPDATE turns SET state = 'queued', created_at = :at", at=moment)
-    assert await client.get("/ready") == (503, {"status": "unready", "failing": "worker"})
 
 
 async def test_ready_names_the_database_when_its_file_is_spoiled(serve_sqlite: ServeSqlite) -> None:
