@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from alembic.util.exc import CommandError
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy import Connection
@@ -152,7 +153,7 @@ async def upgrade(parts: Parts, migrations: Sequence[Migrations]) -> None:
         for attempt in range(1, UPGRADE_TRIES):
             try:
                 return await patient.run(transaction)
-            except (DatabaseUnavailable, IntegrityError):
+            except (DatabaseUnavailable, IntegrityError, CommandError):
                 await asyncio.sleep(0.2 * attempt)
         return await patient.run(transaction)
     finally:
