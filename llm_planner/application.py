@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,9 @@ from .api.auth import Doorkeeper
 from .api.edge import Edge, problem, problem_of
 from .api.feed import Sources
 from .api.jwt import JwtVerifier
+from .api.limits import RateLimits, rate_limits
 from .api.machine_keys import MachineKeys
+from .api.turnstile import Turnstile
 from .assembly import PROMPTS, Ingredients, Parts, assemble, sqlite_lock, tool_registry
 from .clock import Clock, SystemClock
 from .console import doors as console
@@ -86,11 +88,12 @@ def create_app(
 def app_of(blueprint: Blueprint) -> FastAPI:
     """The same from all that it is made of."""
     settings = blueprint.ingredients.settings
+    limits = rate_limits(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running(blueprint, background=settings.workers_inline) as parts:
-            _open_doors(app, parts, blueprint)
+        async with aclosing(limits), running(blueprint, background=settings.workers_inline) as parts:
+            _open_doors(app, parts, blueprint, limits)
             app.state.parts = parts
             yield
 
@@ -105,6 +108,7 @@ def app_of(blueprint: Blueprint) -> FastAPI:
         openapi_url=schema,
         swagger_ui_oauth2_redirect_url=None,
     )
+    app.add_middleware(Turnstile, limits=limits, proxies=settings.trusted_proxies)
     app.add_middleware(Edge, hosts=settings.hosts)
     app.add_exception_handler(PlannerError, _planner_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -160,14 +164,14 @@ async def upgrade(parts: Parts, migrations: Sequence[Migrations]) -> None:
         await patient.close()
 
 
-def _open_doors(app: FastAPI, parts: Parts, blueprint: Blueprint) -> None:
+def _open_doors(app: FastAPI, parts: Parts, blueprint: Blueprint, limits: RateLimits) -> None:
     settings = parts.settings
     verifier = JwtVerifier(settings, _fetch) if settings.who_may_chat == "jwt" else None
     doorkeeper = Doorkeeper(settings, parts.keys, verifier, MachineKeys(parts.database))
     desk = turns.Desk(parts.inbox, Sources(parts.engine, parts.worker.waiters, parts.views))
     vitals = health.Vitals(__version__, parts.database, blueprint.migrations, not settings.production)
     app.include_router(health.router(vitals))
-    app.include_router(turns.router(turns.Doors(desk, doorkeeper)))
+    app.include_router(turns.router(turns.Doors(desk, doorkeeper, limits)))
     app.include_router(provider.router(_provider_door(parts, blueprint.ingredients.clock)))
     office = operators.Office(parts.database, doorkeeper, desk)
     app.include_router(operators.router(office))

@@ -1,15 +1,26 @@
-"""The settings of the engine under the turn: how much at once, how long rows are kept."""
+"""The settings of the engine under the turn: how much at once and a minute, how long rows are kept."""
 
-from pydantic import Field
-from pydantic_settings import BaseSettings
+import ipaddress
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LONGEST_DAYS = 36500
 
 
 class EngineSettings(BaseSettings):
-    """One attribute a variable. `retention_*` in days."""
+    """One attribute a variable. `rate_limit_*` a minute, 0 for none; `retention_*` in days."""
 
     turn_slots: int = Field(500, ge=1, le=10000)
+    rate_limit_session: int = Field(120, ge=0)
+    rate_limit_key: int = Field(30000, ge=0)
+    rate_limit_address: int = Field(30000, ge=0)
+    rate_limit_wrong_keys: int = Field(60, ge=0)
+    rate_limit_redis_url: SecretStr | None = None
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
 
     retention_message_ids_days: int = Field(8, ge=1, le=LONGEST_DAYS)
     retention_messages_days: int = Field(90, ge=1, le=LONGEST_DAYS)
@@ -20,3 +31,10 @@ class EngineSettings(BaseSettings):
     retention_model_calls_days: int = Field(90, ge=1, le=LONGEST_DAYS)
     retention_prompts_days: int = Field(14, ge=1, le=LONGEST_DAYS)
     retention_sessions_days: int = Field(365, ge=1, le=LONGEST_DAYS)
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value

@@ -10,7 +10,8 @@ PlannerError
 │   ├── Unauthorized         401
 │   ├── Forbidden            403
 │   ├── NotFound             404
-│   └── Conflict             409
+│   ├── Conflict             409
+│   └── RateLimited          429  too many requests; says when to come back
 ├── Unavailable              503  ours, and it passes: try again
 │   ├── DatabaseUnavailable
 │   │   └── CommitUnknown         COMMIT was sent, and no answer came: done or not, nobody knows
@@ -108,6 +109,17 @@ class Conflict(RequestError):
 
     code = "conflict"
     status = 409
+
+
+class RateLimited(RequestError):
+    """Too many requests of one session, key or address; nothing was done."""
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(self, detail: str = "", *, retry_after_s: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(PlannerError):

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..errors import BodyTooLarge, MalformedRequest, PlannerError, StartError, UnsupportedMedia
+from ..errors import BodyTooLarge, MalformedRequest, PlannerError, RateLimited, StartError, UnsupportedMedia
 from ..logs import belonging_to
 
 logger = logging.getLogger("llm_planner.http")
@@ -25,7 +25,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TITLES = {
     400: "Bad request", 401: "Unauthorized", 403: "Forbidden", 404: "Not found", 405: "Method not allowed",
     409: "Conflict", 413: "Body too large", 415: "Unsupported media type", 421: "Misdirected request",
-    422: "Invalid request", 500: "Internal error", 503: "Unavailable",
+    422: "Invalid request", 429: "Too many requests", 500: "Internal error", 503: "Unavailable",
 }  # fmt: skip
 _HEADERS = {
     b"x-content-type-options": b"nosniff",
@@ -51,6 +51,8 @@ def problem(status: int, code: str, detail: str = "", headers: dict[str, str] | 
 def problem_of(error: PlannerError) -> Response:
     """The same from an error of the tree; ours passes, so it says when to come back."""
     headers = {"Retry-After": RETRY_AFTER_S} if error.retryable else None
+    if isinstance(error, RateLimited):
+        headers = {"Retry-After": str(error.retry_after_s)}
     if error.status == 401:
         headers = {"WWW-Authenticate": "Bearer"}
     if error.status >= 500 and not error.retryable:

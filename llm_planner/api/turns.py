@@ -21,6 +21,7 @@ from .auth import Asked, Caller, Doorkeeper
 from .describing import takes
 from .edge import json_body
 from .feed import Feed, Patience, Sources
+from .limits import RateLimits
 from .streaming import TurnStream, wants_stream
 from .views import turn_json
 
@@ -113,6 +114,7 @@ class Doors:
 
     desk: Desk
     doorkeeper: Doorkeeper
+    limits: RateLimits
 
 
 def router(doors: Doors) -> APIRouter:
@@ -125,6 +127,7 @@ def router(doors: Doors) -> APIRouter:
         body = _parsed(TurnRequest, await json_body(request))
         message_id = _message_id(request, body)
         caller = await doors.doorkeeper.web(request, Asked(body.session_id, message_id))
+        await doors.limits.turn(caller.key)
         return await _answer(request, doors.desk, caller, body, message_id)
 
     @routes.post("/wa/agent", openapi_extra=takes(WhatsAppRequest))
@@ -134,6 +137,7 @@ def router(doors: Doors) -> APIRouter:
         body = _parsed(WhatsAppRequest, await json_body(request))
         message_id = _message_id(request, body)
         caller = doors.doorkeeper.whatsapp(request, Asked(body.session_id, message_id, body.user))
+        await doors.limits.turn(caller.key)
         return await _answer(request, doors.desk, caller, body, message_id)
 
     return routes

@@ -10,6 +10,7 @@ import pytest
 from llm_planner.api import turns
 from llm_planner.api.auth import Doorkeeper
 from llm_planner.api.feed import Patience, Sources
+from llm_planner.api.limits import RateLimits
 from llm_planner.api.machine_keys import MachineKeys
 from llm_planner.llm.base import ChatRequest
 from llm_planner.llm.scripted import ScriptedModel
@@ -160,7 +161,11 @@ async def test_a_repeat_that_waited_long_enough_is_told_to_come_back(serve_sqlit
     short = turns.Desk(parts.inbox, sources, Patience(repeat=0.05))
     client.app.include_router(
         turns.router(
-            turns.Doors(short, Doorkeeper(parts.settings, parts.keys, None, MachineKeys(parts.database)))
+            turns.Doors(
+                short,
+                Doorkeeper(parts.settings, parts.keys, None, MachineKeys(parts.database)),
+                RateLimits({}),
+            )
         ),
         prefix="/short",
     )

@@ -12,6 +12,7 @@ from llm_planner import ToolContext
 from llm_planner.api import turns
 from llm_planner.api.auth import Doorkeeper
 from llm_planner.api.feed import Patience, Sources
+from llm_planner.api.limits import RateLimits
 from llm_planner.api.machine_keys import MachineKeys
 from llm_planner.errors import DatabaseUnavailable
 from llm_planner.llm.scripted import ScriptedModel
@@ -64,6 +65,7 @@ def mounted(client: Client, patience: Patience, waiters: Waiters | None = None) 
     doors = turns.Doors(
         turns.Desk(parts.inbox, sources, patience),
         Doorkeeper(parts.settings, parts.keys, None, MachineKeys(parts.database)),
+        RateLimits({}),
     )
     client.app.include_router(turns.router(doors), prefix="/other")
     return "/other/agent"
