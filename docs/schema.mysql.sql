@@ -324,6 +324,12 @@ CREATE TABLE heartbeats (
 
 UPDATE alembic_version SET version_num='0005' WHERE alembic_version.version_num = '0004';
 
+-- Running upgrade 0005 -> 0006
+
+ALTER TABLE sessions ADD COLUMN hold_until DATETIME(6);
+
+UPDATE alembic_version SET version_num='0006' WHERE alembic_version.version_num = '0005';
+
 
 CREATE TABLE alembic_version_app (
     version_num VARCHAR(32) NOT NULL, 

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -44,6 +45,7 @@ from .turn.executor import Executor
 from .turn.guard import Guard
 from .turn.handover import Handover
 from .turn.inbox import Inbox, Limits
+from .turn.joining import Joining
 from .turn.journal import Journal
 from .turn.memory import Memory
 from .turn.models import Ceilings, Models
@@ -159,7 +161,10 @@ def assemble(made_of: Ingredients) -> Parts:
     orchestrator = AgentOrchestrator(
         lanes, (decisions, Handover(database, registry)), planning, answerer, closing, views
     )
-    inbox_limits = Limits(made_of.lease_s, *shown, settings.budget_queued_messages, memory is not None)
+    joining = Joining(timedelta(milliseconds=settings.debounce_ms))
+    inbox_limits = Limits(
+        made_of.lease_s, *shown, settings.budget_queued_messages, memory is not None, joining
+    )
     inbox = Inbox(database, audit, inbox_limits, settings.default_locale)
     replies = ReplyCourier(database, senders, gate.tokens)
     deliveries = Deliveries(database, {**_couriers(settings), REPLY: replies})

@@ -14,6 +14,7 @@ LONGEST_DAYS = 36500
 class EngineSettings(BaseSettings):
     """One attribute a variable. `rate_limit_*` a minute, 0 for none; `retention_*` in days."""
 
+    debounce_ms: int = Field(0, ge=0, le=60000)
     turn_slots: int = Field(500, ge=1, le=10000)
     rate_limit_session: int = Field(120, ge=0)
     rate_limit_key: int = Field(30000, ge=0)

@@ -77,6 +77,8 @@ class InboundMessage:
     route: Route | None = None
     speaker: str | None = None
     """The operator who wrote it to the user, in the agent's place."""
+    chat: bool = False
+    """Words that came through a webhook, no pressed button: may be one of a burst."""
 
     def digest(self) -> str:
         """SHA-256 over what the message says, hex: same id with another digest is a conflict."""

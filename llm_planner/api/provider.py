@@ -16,7 +16,7 @@ from ..delivery.statuses import Statuses
 from ..engine import TurnEngine
 from ..errors import BodyTooLarge, Conflict, NotFound, UnsupportedMedia
 from ..messages import AuditEvent, SessionKey
-from ..turn.inbox import Inbox
+from ..turn.inbox import Accepted, Inbox
 from .describing import asks, takes_anything
 from .edge import problem
 from .patience import Patience
@@ -28,6 +28,8 @@ AT_ONCE: Final = 16
 MOST_AUDITED: Final = 100
 """Bad items of one delivery that the audit names one by one."""
 HANDSHAKE: Final = ("hub.mode", "hub.challenge", "hub.verify_token")
+LATE_S: Final = 0.02
+"""A turn that waits for the rest of its burst is looked at a little after its time rather than before it."""
 THE_PROVIDER: Final = "the provider"
 """Whose session the bad items are audited in: with a space in it, so that no user can be called this."""
 
@@ -128,7 +130,15 @@ class ProviderDoor:
                 logger.warning("%s: message %s came again with other content", name, message.message_id)
                 continue
             if not accepted.duplicate:
-                self._engine.notify(accepted.session_id)
+                self._tell(accepted)
+
+    def _tell(self, accepted: Accepted) -> None:
+        """At once, or when its burst is over; what dies meanwhile, the sweep finds."""
+        if accepted.wait_s > 0.0:
+            loop = asyncio.get_running_loop()
+            loop.call_later(accepted.wait_s + LATE_S, self._engine.notify, accepted.session_id)
+        else:
+            self._engine.notify(accepted.session_id)
 
     async def _note(self, name: str, rejected: Sequence[Rejected]) -> None:
         for item in rejected[:MOST_AUDITED]:

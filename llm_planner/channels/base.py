@@ -124,7 +124,8 @@ class Incoming:
         """The same for the engine, in the session of this user, account and conversation."""
         key = SessionKey(channel, self.account, self.user, self.label)
         route = Route(self.reply_to, self.thread)
-        return InboundMessage(key, self.message_id, self.content(), verbs=self.verbs, route=route)
+        chat = self.reply_id is None
+        return InboundMessage(key, self.message_id, self.content(), verbs=self.verbs, route=route, chat=chat)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,7 @@ sessions = Table(
     Column("parked_until", Moment),
     Column("created_at", Moment, nullable=False),
     Column("handed_to", String(64)),
+    Column("hold_until", Moment),
     UniqueConstraint("key_hash", name="uq_sessions_key_hash"),
     Index("ix_sessions_open", "open_turns", "lease_until"),
     Index("ix_sessions_created", "created_at", "id"),

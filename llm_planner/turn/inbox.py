@@ -19,6 +19,7 @@ from ..storage.repositories.summaries import Summary
 from ..storage.repositories.turns import Line, TurnRow
 from ..storage.states import TurnState
 from .audit import Audit
+from .joining import Joining, joined_ids
 from .record import Held, Lane
 from .window import within
 
@@ -46,18 +47,21 @@ class Accepted:
     turn_id: str
     duplicate: bool
     claimed: Claimed | None = None
+    wait_s: float = 0.0
+    """How long its turn waits for the rest of a burst before anybody may begin it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Lease in seconds, history in lines and in tokens, open turns a session may have, and whether what left
-    the history is remembered."""
+    """Lease in seconds, history in lines and in tokens, open turns a session may have, whether what left the
+    history is remembered, and how bursts are joined."""
 
     lease_s: float
     history: int
     history_tokens: int
     queued: int
-    memory: bool = False
+    memory: bool
+    joining: Joining
 
 
 class Raced(Exception):
@@ -121,17 +125,47 @@ class Inbox:
             raise _no_place(room)
         if message.decision is not None or message.speaker is not None:
             message = replace(message, route=_latest_route(conn, session))
+        joining = self._limits.joining.may(message)
+        if joining and session.open_turns > 0:
+            joined = self._join(conn, session, message, row)
+            if joined is not None:
+                return joined
+        hold = self._limits.joining.until(moment, moment) if joining else None
         lease = moment + timedelta(seconds=self._limits.lease_s)
         take = take and session.open_turns == 0 and session.idle(moment)
-        if not sessions.queue(conn, session, lease if take else None):
+        if not sessions.queue(conn, session, lease if take else None, hold):
             raise Raced
         if not turns.remember(conn, row):
             raise Known
         turn = _turn(session, message, turn_id, moment, take)
         turns.add(conn, {name: getattr(turn, name) for name in TurnRow.__dataclass_fields__})
-        return Accepted(
-            session.id, turn_id, False, self._claimed(conn, session, turn, began) if take else None
-        )
+        claimed = self._claimed(conn, session, turn, began) if take else None
+        return Accepted(session.id, turn_id, False, claimed, _seconds(moment, hold))
+
+    def _join(
+        self, conn: Connection, session: SessionRow, message: InboundMessage, row: Mapping[str, Any]
+    ) -> Accepted | None:
+        """Into the newest turn, if nobody has begun it and the two belong together. The session's row first:
+        of messages that come at once each finds what the one before it has left."""
+        moment: datetime = row["received_at"]
+        if not sessions.hold_on(conn, session, self._limits.joining.until(moment, moment)):
+            raise Raced
+        newest = turns.numbered(conn, session.id, session.next_seq - 1)
+        if newest is None:
+            return None
+        earlier = from_row(session.key, newest.message_id, newest.inbound)
+        whole = self._limits.joining.joined(newest, earlier, message)
+        if whole is None:
+            return None
+        hold = self._limits.joining.until(newest.created_at, moment)
+        ids = [*joined_ids(newest.inbound), message.message_id]
+        if not sessions.hold_on(conn, session, hold):
+            raise Raced
+        if not turns.remember(conn, {**row, "turn_id": newest.id}):
+            raise Known
+        if not turns.join(conn, session.id, newest.id, {**to_row(whole), "joined": ids}):
+            raise Raced
+        return Accepted(session.id, newest.id, False, None, _seconds(moment, hold))
 
     def _repeated(self, conn: Connection, message: InboundMessage, mine: str) -> Accepted | None:
         """Where this message went when it came first; None if it was another one. `mine` is the turn that this
@@ -189,6 +223,10 @@ class Inbox:
         return self._claimed(conn, session, replace(turn, attempts=turn.attempts + 1), began)
 
 
+def _seconds(moment: datetime, until: datetime | None) -> float:
+    return max(0.0, (until - moment).total_seconds()) if until is not None else 0.0
+
+
 def _no_place(room: bool) -> Busy:
     if room:
         return Busy("this session has too many messages waiting")
@@ -225,6 +263,7 @@ def to_row(message: InboundMessage) -> dict[str, Any]:
         "decision": asdict(message.decision) if message.decision else None,
         "route": asdict(message.route) if message.route else None,
         "speaker": message.speaker,
+        "chat": message.chat,
     }
 
 
@@ -244,6 +283,7 @@ def from_row(key: SessionKey, message_id: str, stored: Mapping[str, Any]) -> Inb
         decision,
         route,
         stored.get("speaker"),
+        stored.get("chat", False),
     )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from ..storage.database import Database, now
 from ..storage.repositories import confirmations, sessions
 from .inbox import Claimed, from_row
+from .joining import joined_ids
 from .progress import Progress
 from .record import USER, Allowance, Lane, TurnRecord, stored_round
 
@@ -41,6 +42,7 @@ class SessionLane:
             USER,
             message_id=message.message_id,
             attempt=claimed.lane.attempts,
+            **({"joined": ids} if (ids := joined_ids(claimed.turn.inbound)) else {}),
         )
         return record
 

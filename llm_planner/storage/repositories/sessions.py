@@ -35,6 +35,7 @@ class SessionRow:
     parked_until: datetime | None
     created_at: datetime
     handed_to: str | None = None
+    hold_until: datetime | None = None
     """The operator who answers in the agent's place."""
 
     @property
@@ -47,8 +48,8 @@ class SessionRow:
         return self.next_seq - self.open_turns
 
     def idle(self, moment: datetime) -> bool:
-        """Whether nobody holds the lane."""
-        return self.lease_until is None or self.lease_until <= moment
+        """Whether nobody holds the lane, and no burst of messages is being waited for."""
+        return all(until is None or until <= moment for until in (self.lease_until, self.hold_until))
 
 
 _c = sessions.c
@@ -58,10 +59,19 @@ _ADD = insert(sessions)
 _QUEUE = (
     update(sessions)
     .where(_c.id == bindparam("key"), _c.next_seq == bindparam("seq"), _c.epoch == bindparam("seen"))
-    .values(next_seq=_c.next_seq + 1, open_turns=_c.open_turns + 1)
+    .values(next_seq=_c.next_seq + 1, open_turns=_c.open_turns + 1, hold_until=bindparam("hold"))
+)
+_HOLD_ON = (
+    update(sessions)
+    .where(_c.id == bindparam("key"), _c.next_seq == bindparam("seq"), _c.epoch == bindparam("seen"))
+    .values(hold_until=bindparam("hold"))
 )
 _QUEUE_AND_TAKE = _QUEUE.values(
-    next_seq=_c.next_seq + 1, open_turns=_c.open_turns + 1, epoch=_c.epoch + 1, lease_until=bindparam("until")
+    next_seq=_c.next_seq + 1,
+    open_turns=_c.open_turns + 1,
+    hold_until=bindparam("hold"),
+    epoch=_c.epoch + 1,
+    lease_until=bindparam("until"),
 )
 _TAKE = (
     update(sessions)
@@ -115,7 +125,11 @@ _SET_FACTS = update(sessions).where(_c.id == bindparam("key")).values(facts=bind
 _WAITING = (
     select(_c.id)
     .join(turns, (turns.c.session_id == _c.id) & (turns.c.seq == _c.next_seq - _c.open_turns))
-    .where(_c.open_turns > 0, or_(_c.lease_until.is_(None), _c.lease_until <= bindparam("moment")))
+    .where(
+        _c.open_turns > 0,
+        or_(_c.lease_until.is_(None), _c.lease_until <= bindparam("moment")),
+        or_(_c.hold_until.is_(None), _c.hold_until <= bindparam("moment")),
+    )
     .order_by(turns.c.created_at)
     .limit(bindparam("most"))
 )
@@ -141,12 +155,22 @@ def create(conn: Connection, key: SessionKey, locale: str, moment: datetime) -> 
     return row
 
 
-def queue(conn: Connection, row: SessionRow, lease_until: datetime | None) -> bool:
-    """Count one more open turn; with `lease_until` also take the lane. False: somebody was faster."""
-    values = {"key": row.id, "seq": row.next_seq, "seen": row.epoch}
+def queue(
+    conn: Connection, row: SessionRow, lease_until: datetime | None, hold_until: datetime | None = None
+) -> bool:
+    """Count one more open turn; with `lease_until` also take the lane, with `hold_until` let it wait for the
+    rest of a burst. False: somebody was faster."""
+    values = {"key": row.id, "seq": row.next_seq, "seen": row.epoch, "hold": hold_until}
     if lease_until is None:
         return conn.execute(_QUEUE, values).rowcount == 1
     return conn.execute(_QUEUE_AND_TAKE, {**values, "until": lease_until}).rowcount == 1
+
+
+def hold_on(conn: Connection, row: SessionRow, hold_until: datetime) -> bool:
+    """Wait longer for a burst, and keep others off the newest turn until this transaction ends. False: a turn
+    was begun or added meanwhile."""
+    values = {"key": row.id, "seq": row.next_seq, "seen": row.epoch, "hold": hold_until}
+    return conn.execute(_HOLD_ON, values).rowcount == 1
 
 
 def take(conn: Connection, row: SessionRow, lease_until: datetime) -> bool:

@@ -61,6 +61,11 @@ _BY_ID = select(turns).where(_t.session_id == bindparam("session"), _t.id == bin
 _BY_SEQ = select(turns).where(_t.session_id == bindparam("session"), _t.seq == bindparam("number"))
 _ANYWHERE = select(turns).where(_t.id == bindparam("turn"))
 _MINE = (_t.session_id == bindparam("session"), _t.id == bindparam("turn"), _t.epoch == bindparam("held"))
+_JOIN = (
+    update(turns)
+    .where(_t.session_id == bindparam("session"), _t.id == bindparam("turn"), _t.state == TurnState.QUEUED)
+    .values(inbound=bindparam("heard"))
+)
 _START = (
     update(turns)
     .where(_t.session_id == bindparam("session"), _t.id == bindparam("turn"))
@@ -124,6 +129,12 @@ def find(conn: Connection, turn_id: str) -> TurnRow | None:
 def numbered(conn: Connection, session_id: str, seq: int) -> TurnRow | None:
     row = conn.execute(_BY_SEQ, {"session": session_id, "number": seq}).first()
     return TurnRow(*row) if row is not None else None
+
+
+def join(conn: Connection, session_id: str, turn_id: str, inbound: Mapping[str, Any]) -> bool:
+    """Let a turn that nobody has begun say more. False: somebody has."""
+    values = {"session": session_id, "turn": turn_id, "heard": inbound}
+    return conn.execute(_JOIN, values).rowcount == 1
 
 
 def start(conn: Connection, session_id: str, turn_id: str, epoch: int) -> None:
