@@ -136,6 +136,11 @@ _TEXTS: Final[dict[str, tuple[str, str, str]]] = {
         "Today's usage limit is reached. Nothing was done; try tomorrow or talk to whoever runs this service.",
         "O limite de uso de hoje foi atingido. Nada foi feito; tente amanhã ou fale com quem administra o serviço.",
     ),
+    "too_many_messages": (
+        "Me llegaron demasiados mensajes juntos y no pude con este. No hice nada; mandámelo de nuevo en un rato.",
+        "Too many messages came at once and this one was too much. Nothing was done; send it again in a while.",
+        "Chegaram mensagens demais de uma vez, e esta não coube. Nada foi feito; envie de novo daqui a pouco.",
+    ),
     "too_many_pending": (
         "Ya hay demasiadas operaciones esperando confirmación. Confirmá o cancelá alguna y pedímelo de nuevo.",
         "Too many operations wait for confirmation already. Confirm or cancel some and ask again.",

@@ -79,6 +79,8 @@ class InboundMessage:
     """The operator who wrote it to the user, in the agent's place."""
     chat: bool = False
     """Words that came through a webhook, no pressed button: may be one of a burst."""
+    over: bool = False
+    """It came when its session had too many waiting: it is answered by a fixed text, unless it is a verb."""
 
     def digest(self) -> str:
         """SHA-256 over what the message says, hex: same id with another digest is a conflict."""

@@ -84,7 +84,8 @@ class Inbox:
     async def accept(self, message: InboundMessage, *, take: bool, room: bool = True) -> Accepted:
         """Store the message, once. With `take`, claim the lane in the same transaction if it is free.
 
-        Raises Conflict for a known id with other content; Busy when the session's queue is full, or where
+        Raises Conflict for a known id with other content; Busy when the session's queue is full and somebody
+        waits for the answer (a webhook is stored, and answered by a fixed text in its turn), or where
         there is no `room` for anything that is not known yet: then nothing was stored. Where the answer to
         COMMIT was lost, the message id says whether it was done.
         """
@@ -119,12 +120,15 @@ class Inbox:
             "session_id": session.id, "message_id": message.message_id, "digest": message.digest(),
             "turn_id": turn_id, "received_at": moment,
         }  # fmt: skip
-        if session.open_turns >= self._limits.queued or not room:
+        over = session.open_turns >= self._limits.queued
+        if not room or (over and message.route is None):
             if turns.recall(conn, session.id, message.message_id) is not None:
                 raise Known
             raise _no_place(room)
         if message.decision is not None or message.speaker is not None:
             message = replace(message, route=_latest_route(conn, session))
+        elif over:
+            message = replace(message, over=True)
         joining = self._limits.joining.may(message)
         if joining and session.open_turns > 0:
             joined = self._join(conn, session, message, row)
@@ -264,6 +268,7 @@ def to_row(message: InboundMessage) -> dict[str, Any]:
         "route": asdict(message.route) if message.route else None,
         "speaker": message.speaker,
         "chat": message.chat,
+        "over": message.over,
     }
 
 
@@ -284,6 +289,7 @@ def from_row(key: SessionKey, message_id: str, stored: Mapping[str, Any]) -> Inb
         route,
         stored.get("speaker"),
         stored.get("chat", False),
+        stored.get("over", False),
     )
 
 

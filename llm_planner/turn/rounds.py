@@ -38,6 +38,9 @@ class Planning:
 
         A plan that was waiting for a confirmation and is carried on counts as the first round.
         """
+        if record.message.over:
+            self._fail(record, "too_many_messages")
+            return
         before = 1 if record.carried is not None else 0
         if before and not self._planner.replans:
             return

@@ -281,7 +281,8 @@ async def test_a_database_that_is_away_makes_the_provider_come_again(open_door: 
     assert await count(client, "SELECT id FROM turns") == 1
 
 
-async def test_a_full_queue_makes_the_provider_come_again(open_door: Any) -> None:
+@pytest.mark.covers("rule.16")
+async def test_above_a_full_queue_a_webhook_is_stored_and_answered_without_a_model(open_door: Any) -> None:
     gate = asyncio.Event()
 
     class Slow(ScriptedModel):
@@ -291,9 +292,19 @@ async def test_a_full_queue_makes_the_provider_come_again(open_door: Any) -> Non
 
     model = Slow([plan(reply="x")] * 9)
     client, person = await open_door("slack", [Echo], model, budget_queued_messages=2)
-    told = [(await deliver(client, person.says(f"m{n}")))[0] for n in range(3)]
-    assert told == [200, 200, 503]
+    told = [(await deliver(client, person.says(text)))[0] for text in ("m0", "m1", "m2", "pending")]
+    assert told == [200] * 4
     gate.set()
+    query = "SELECT status, code FROM turns WHERE state IN ('answered', 'failed') ORDER BY seq"
+    await eventually(lambda: there_are(client, 4, query))
+    found = [tuple(row) for row in await client.rows(query)]
+    assert found == [
+        ("answered", None),
+        ("answered", None),
+        ("failed", "too_many_messages"),
+        ("answered", None),
+    ]
+    assert len(model.requests) == 2
 
 
 @pytest.mark.covers("http.provider", "http.provider-named")
