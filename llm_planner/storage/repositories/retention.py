@@ -1,7 +1,8 @@
 """What is old and may go: each function takes one small batch, found by an index, and is safe to run again.
 
-Nothing goes from a session in which a write waits for its decision, is under way, or ended unknown; no turn
-goes before it is closed, and no turn's row before its message id.
+Nothing that was said or done goes from a session in which a write waits for its decision, is under way, or
+ended unknown, nor the id of the message that made an unknown call; no turn goes before it is closed, and no
+turn's row before its message id.
 """
 
 from collections.abc import Mapping, Sequence
@@ -64,8 +65,11 @@ def _each(conn: Connection, statement: Delete | Update, rows: Sequence[Any], *na
 
 
 _CLOSED = select(_t.id).where(_t.session_id == _d.session_id, _t.id == _d.turn_id, _t.state.in_(CLOSED_TURNS))
+_CALLED = select(_r.id).where(
+    _r.session_id == _d.session_id, _r.turn_id == _d.turn_id, _r.state.in_(_OPEN_RUNS)
+)
 _OLD_IDS = select(_d.session_id, _d.message_id).where(
-    _d.received_at < bindparam("before"), _CLOSED.exists(), _resolved(_d.session_id)
+    _d.received_at < bindparam("before"), _CLOSED.exists(), ~_CALLED.exists()
 )
 _FORGET_ID = delete(dedupe_messages).where(*_named(dedupe_messages, "session_id", "message_id"))
 
