@@ -131,8 +131,6 @@ async def running(blueprint: Blueprint, *, background: bool) -> AsyncIterator[Pa
         if settings.migrates:
             await upgrade(parts, blueprint.migrations)
         await parts.warm()
-        if background:
-            await parts.worker.begin()
         await parts.engine.start(parts.worker, background=background)
         _announce(parts)
         yield parts
@@ -169,7 +167,9 @@ def _open_doors(app: FastAPI, parts: Parts, blueprint: Blueprint, limits: RateLi
     verifier = JwtVerifier(settings, _fetch) if settings.who_may_chat == "jwt" else None
     doorkeeper = Doorkeeper(settings, parts.keys, verifier, MachineKeys(parts.database))
     desk = turns.Desk(parts.inbox, Sources(parts.engine, parts.worker.waiters, parts.views))
-    vitals = health.Vitals(__version__, parts.database, blueprint.migrations, not settings.production)
+    vitals = health.Vitals(
+        __version__, parts.database, blueprint.migrations, not settings.production, settings.workers_inline
+    )
     app.include_router(health.router(vitals))
     app.include_router(turns.router(turns.Doors(desk, doorkeeper, limits)))
     app.include_router(provider.router(_provider_door(parts, blueprint.ingredients.clock)))

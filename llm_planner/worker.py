@@ -137,10 +137,6 @@ class Worker:
         """Expire what is overdue in a session. Returns when its next confirmation ends."""
         return await self._timers.fire(session_id)
 
-    async def begin(self) -> None:
-        """Before the first sweep: from now on this process counts as a worker."""
-        await self._timers.beat()
-
     async def fire_timers(self) -> None:
         """What no timer did in time, in all sessions; and forget what is old."""
         await self._timers.sweep()

@@ -15,12 +15,14 @@ from .harness import open_database, rows, serving, settings_for
 from .tools import LEDGER, Echo, Ledger, add_line, plan
 from .turn_kit import (
     always,
+    eventually,
     ledger,
     live_token,
     message,
     move_back,
     process,
     run_in,
+    there_are,
 )
 
 Serve = Any
@@ -170,4 +172,4 @@ async def test_without_a_worker_a_web_process_says_so_and_with_one_it_is_ready(
         assert await client.get("/ready") == (503, {"status": "unready", "failing": "worker"})
     async with serving(settings_for(db_url, tmp_path), [Echo], ScriptedModel([])) as client:
         assert await client.get("/ready") == (200, {"status": "ready"})
-        assert len(await client.rows("SELECT * FROM heartbeats")) == 1
+        await eventually(lambda: there_are(client, 1, "SELECT process FROM heartbeats"))

@@ -1,6 +1,7 @@
 """Liveness and readiness, and the users' page at `/chat`."""
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,17 +32,19 @@ _POLICY = (
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """What the routes need. `local` shows the mailbox to this machine's own browser (development)."""
+    """What the routes need. `local` shows the mailbox to this machine's own browser (development); `works`:
+    this process is a worker itself."""
 
     version: str
     database: Database
     migrations: Sequence[Migrations]
     local: bool
+    works: bool
 
 
 def router(vitals: Vitals) -> APIRouter:
     """The routes; none of them says anything about anybody."""
-    routes, patience = APIRouter(tags=["health"]), Patience()
+    routes, patience, born = APIRouter(tags=["health"]), Patience(), time.monotonic()
 
     @routes.get("/health")
     async def health() -> Response:
@@ -51,9 +54,10 @@ def router(vitals: Vitals) -> APIRouter:
     @routes.get("/ready")
     async def ready() -> Response:
         """Database, migrations, worker; 503 names the one that fails."""
+        young = vitals.works and time.monotonic() - born < SILENT.total_seconds()
         try:
             failing = await patience.wait(
-                vitals.database.read(lambda conn: _failing(conn, vitals.migrations))
+                vitals.database.read(lambda conn: _failing(conn, vitals.migrations, young))
             )
         except DatabaseUnavailable:
             failing = "database"
@@ -90,9 +94,12 @@ def router(vitals: Vitals) -> APIRouter:
     return routes
 
 
-def _failing(conn: Connection, migrations: Sequence[Migrations]) -> str | None:
+def _failing(conn: Connection, migrations: Sequence[Migrations], young: bool) -> str | None:
+    """`young`: the first sweep of this very process is still to come, or just over."""
     if behind(conn, migrations):
         return "migrations"
+    if young:
+        return None
     beat = heartbeats.latest(conn)
     return "worker" if beat is None or beat < now(conn) - SILENT else None
 
