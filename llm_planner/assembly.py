@@ -149,7 +149,8 @@ def assemble(made_of: Ingredients) -> Parts:
     closing, executor = Closing(database, audit, gate.tokens, memory), Executor(guard, settings.tool_parallel)
     journal = Journal(database, registry, gate, audit, guard, executor)
     outlet = Outlet(made_of.clock)
-    senders = senders_of(settings, outlet, Pace(made_of.clock), made_of.apis, made_of.plugins)
+    pace = Pace(made_of.clock)
+    senders = senders_of(settings, outlet, pace, made_of.apis, made_of.plugins)
     limits = (settings.max_plan_rounds, settings.budget_steps)
     planner = made_of.planner or _planner(made_of, models, gate.tokens, senders)
     planning = Planning(planner, registry, closing, executor, parking, limits)
@@ -167,7 +168,7 @@ def assemble(made_of: Ingredients) -> Parts:
     )
     inbox = Inbox(database, audit, inbox_limits, settings.default_locale)
     replies = ReplyCourier(database, senders, gate.tokens)
-    deliveries = Deliveries(database, {**_couriers(settings), REPLY: replies})
+    deliveries = Deliveries(database, {**_couriers(settings, pace), REPLY: replies})
     engine = _engine(made_of, keys)
     timers = Timers(database, audit, Retention(database, _ages(settings)))
     worker = Worker(engine, inbox, orchestrator, lanes, deliveries, timers)
@@ -336,7 +337,7 @@ def _ages(settings: Settings) -> Ages:
     )
 
 
-def _couriers(settings: Settings) -> dict[str, Courier]:
+def _couriers(settings: Settings, pace: Pace) -> dict[str, Courier]:
     if settings.smtp_url is None:
         return {}
-    return {"mail": SmtpCourier(settings.smtp_url.get_secret_value(), settings.mail_from)}
+    return {"mail": SmtpCourier(settings.smtp_url.get_secret_value(), settings.mail_from, pace)}

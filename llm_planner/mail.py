@@ -12,17 +12,22 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from sqlalchemy import Connection
 
+from .delivery.base import TryLater
+from .delivery.pace import Lane, Limit, Pace
 from .errors import StartError
 from .storage.repositories.outbox import OutboxRow
 from .turn.outbox import Ambiguous, Refused
 
 TIMEOUT_S = 20.0
+TO_ONE = Limit(every_s=5.0, burst=20)
+"""Letters to one address: a plan that runs wild must not fill anybody's mailbox, nor get the server shut out."""
 
 
 class SmtpCourier:
     """`smtp://user:password@host:587` (STARTTLS when offered) or `smtps://…:465`."""
 
-    def __init__(self, url: str, sender: str) -> None:
+    def __init__(self, url: str, sender: str, pace: Pace) -> None:
+        self._pace = pace
         self._url = urlsplit(url)
         self._sender = sender
         if self._url.scheme not in ("smtp", "smtps") or not self._url.hostname:
@@ -34,6 +39,9 @@ class SmtpCourier:
             letter = self._letter(row)
         except ValueError as error:
             raise Refused(f"not a letter: {error}", final=True) from error
+        wait_s = self._pace.take([Lane(f"mail:{row.destination}", TO_ONE)])
+        if wait_s > 0.0:
+            raise TryLater("this address has had many letters just now", wait_s)
         await asyncio.to_thread(_send, self._url, letter)
 
     def probe(self) -> None:

@@ -2,14 +2,21 @@
 
 import asyncio
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
+from llm_planner.delivery.base import TryLater
+from llm_planner.delivery.pace import Pace
+from llm_planner.mail import TO_ONE, SmtpCourier
 from llm_planner.storage.database import now
 from llm_planner.storage.repositories import outbox
+from llm_planner.storage.repositories.outbox import OutboxRow
+from llm_planner.testing.clock import FakeClock
 from llm_planner.turn.outbox import ATTEMPTS, Deliveries, Refused, backoff
 
 from .harness import rows
@@ -333,3 +340,22 @@ async def test_the_same_letter_is_stored_once(serve: Serve) -> None:
 
     await client.parts.database.run(twice)
     assert len(await client.rows("SELECT * FROM outbox")) == 1
+
+
+async def test_one_address_gets_so_many_letters_at_once_and_the_others_a_little_later() -> None:
+    clock = FakeClock()
+    moment = clock.now()
+    letter = OutboxRow(
+        "s", "l", None, "mail", "ana@example.com", {"subject": "Hello", "text": "again"}, "k", "sending", 1,
+        moment, None, moment, None,
+    )  # fmt: skip
+    async with fake_smtp() as smtp:
+        courier = SmtpCourier(f"smtp://127.0.0.1:{smtp.port}", "shop@example.com", Pace(clock))
+        for _ in range(TO_ONE.burst):
+            await courier.deliver(letter)
+        with pytest.raises(TryLater) as late:
+            await courier.deliver(letter)
+        await courier.deliver(replace(letter, destination="bob@example.com"))
+        clock.advance(late.value.seconds)
+        await courier.deliver(letter)
+    assert len(smtp.letters) == TO_ONE.burst + 2

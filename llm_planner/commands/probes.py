@@ -13,6 +13,8 @@ from sqlalchemy import URL, Connection
 
 from ..application import Blueprint
 from ..assembly import OLLAMA_CLOUD, OLLAMA_LOCAL, OPENAI, Parts, sqlite_lock
+from ..clock import SystemClock
+from ..delivery.pace import Pace
 from ..errors import DatabaseUnavailable, StartError
 from ..llm.wire import mapping
 from ..mail import SmtpCourier
@@ -194,7 +196,7 @@ async def of_mail(settings: Settings) -> Finding:
     url = settings.smtp_url.get_secret_value()
     where = urlsplit(url).hostname or "?"
     try:
-        await asyncio.to_thread(SmtpCourier(url, settings.mail_from).probe)
+        await asyncio.to_thread(SmtpCourier(url, settings.mail_from, Pace(SystemClock())).probe)
     except Refused as error:
         return finding("mail", "broken", "mail_away", where=where, why=error)
     return finding("mail", "ok", "mail", where=where)
