@@ -89,6 +89,7 @@ async def started(db_url: str, folder: str, model_ms: int, answerer: str) -> Asy
         "LLM_PROVIDER": "openai", "OPENAI_BASE_URL": f"http://127.0.0.1:{model_port}/v1", "OPENAI_MODEL": "scripted",
         "ANSWERER": answerer, "DB_AUTO_MIGRATE": "1", "BUDGET_PENDING_WRITES": "100",
         "BUDGET_SESSION_CALLS": "1000000", "BUDGET_ACCOUNT_CALLS": "100000000",
+        "RATE_LIMIT_SESSION": "0", "RATE_LIMIT_ADDRESS": "0",
     }  # fmt: skip
     commands = [
         [sys.executable, "-m", "bench.turn_model", str(model_port), str(model_ms)],

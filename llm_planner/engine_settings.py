@@ -16,7 +16,7 @@ class EngineSettings(BaseSettings):
 
     debounce_ms: int = Field(0, ge=0, le=60000)
     turn_slots: int = Field(500, ge=1, le=10000)
-    rate_limit_session: int = Field(120, ge=0)
+    rate_limit_session: int = Field(300, ge=0)
     rate_limit_key: int = Field(30000, ge=0)
     rate_limit_address: int = Field(30000, ge=0)
     rate_limit_wrong_keys: int = Field(60, ge=0)
