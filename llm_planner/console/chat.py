@@ -102,7 +102,8 @@ async def say(visit: Visit) -> Response:
         raise InvalidRequest("a message has 1 to 8000 characters")
     locale = visit.field("locale", 2)
     spoken = locale if locale in LANGUAGES else visit.locale
-    message = InboundMessage(key_of(visit, label), visit.field("once", 64) or new_id(), text, spoken)
+    once = visit.field("once", 64)
+    message = InboundMessage(key_of(visit, label), once if _LABEL.fullmatch(once) else new_id(), text, spoken)
     desk = visit.house.office.desk
     if wants_stream(visit.request):
         feed = await desk.open(message, listening=True)

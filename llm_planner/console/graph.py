@@ -36,9 +36,10 @@ def _steps(value: Json) -> list[str]:
 
 def waves(nodes: Sequence[Node]) -> list[list[Node]]:
     """The steps in columns: each stands behind the last one that it waits for."""
-    depth: dict[str, int] = {}
-    for node in nodes:
-        depth[node.id] = 1 + max((depth.get(name, -1) for name in node.after), default=-1)
+    depth = {node.id: 0 for node in nodes}
+    for _ in nodes:  # a step may be listed before the one that it waits for
+        for node in nodes:
+            depth[node.id] = 1 + max((depth.get(name, -1) for name in node.after), default=-1)
     return [[node for node in nodes if depth[node.id] == wave] for wave in range(max(depth.values()) + 1)]
 
 

@@ -19,7 +19,7 @@ from .rendering import Rendering
 
 PREFIX = "/console"
 MOST_FIELDS = 200
-LONGEST_SEARCH = 200
+LONGEST_SEARCH = 400
 
 
 @dataclass(frozen=True, slots=True)

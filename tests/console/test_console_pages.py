@@ -8,6 +8,7 @@ import pytest
 
 from app.tools import TOOLS as SHOP
 from llm_planner.console.access import DOORS, Role
+from llm_planner.console.graph import Node, plan_graph, waves
 from llm_planner.console.texts import CATALOGUE
 from llm_planner.llm.scripted import ScriptedModel
 
@@ -133,6 +134,24 @@ async def test_a_delivery_is_retried_or_settled_by_name(
     assert (await client.rows("SELECT state FROM outbox"))[0].state == (ends or state)
     told = await client.rows("SELECT kind FROM audit_events WHERE actor = 'anne' AND kind LIKE 'delivery%'")
     assert len(told) == (1 if ends else 0)
+
+
+async def test_a_reply_that_did_not_arrive_is_shown_without_its_tokens(
+    serve_console: ServeConsole, person: People
+) -> None:
+    client = await serve_console(model=ScriptedModel([plan(("ledger_add", {"what": "a"}))]))
+    await client.say("do it")
+    await client.rows(
+        "INSERT INTO outbox (session_id, id, turn_id, kind, destination, body, idempotency_key, state, attempts, "
+        "due_at, created_at, error) SELECT session_id, 'o1', id, 'reply', '+598', :b, 'k', 'dead', 8, created_at, "
+        "created_at, '<b>no</b>' FROM turns",
+        b=json.dumps({"text": "confirm \x02c1\x03", "cards": [], "provider": "twilio"}),
+    )
+    vera = await person(client, "vera", "viewer")
+    page = await vera.get("/console/deliveries?state=dead")
+    assert page.has("+598", "reply", "<b>no</b>")
+    assert "<b>no</b>" not in page.text
+    assert (await vera.get("/console/deliveries/o1")).has("confirm ████████")
 
 
 async def in_doubt(serve: ServeConsole) -> tuple[Client, str]:
@@ -293,3 +312,15 @@ def test_every_text_that_a_page_names_exists_and_none_is_left_over() -> None:
 def test_every_route_stands_once_and_all_but_the_entrance_need_a_role() -> None:
     assert all(door.least > Role.ANYONE for door in DOORS if door.name.partition(".")[0] != "entrance")
     assert len({(door.method, door.path) for door in DOORS}) == len(DOORS)
+
+
+def test_a_step_stands_behind_the_one_it_waits_for_in_whatever_order_they_are_listed() -> None:
+    def node(name: str, *after: str) -> Node:
+        return Node(name, f"<{name}>", "ok", "ok", frozenset(after))
+
+    found = waves([node("c", "b"), node("b", "a"), node("a"), node("d")])
+    assert [[one.id for one in wave] for wave in found] == [["a", "d"], ["b"], ["c"]]
+    drawn = plan_graph([node("a"), node("b", "a")], 'a "plan"')
+    assert drawn.count('class="edge"') == 1
+    assert "<a>" not in drawn
+    assert 'aria-label="a &quot;plan&quot;"' in drawn
