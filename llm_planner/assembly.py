@@ -174,7 +174,8 @@ def assemble(made_of: Ingredients) -> Parts:
     worker = Worker(engine, inbox, orchestrator, lanes, deliveries, timers)
     return Parts(
         settings, registry, keys, database, audit, guard, inbox, planner, views, worker, engine, model,
-        channels_of(settings), Statuses(database, deliveries.nudge, replies.templated), outlet, memory,
+        channels_of(settings, made_of.plugins), Statuses(database, deliveries.nudge, replies.templated), outlet,
+        memory,
         made_of.copier, model if isinstance(model, LlamaModel) else None,
     )  # fmt: skip
 

@@ -30,7 +30,9 @@ KEYS = {
     "WHATSAPP_APP_SECRET": SECRET,
     "INTERNAL_API_KEY": "shop:internal-key-0123456789",
     "OPERATOR_API_KEYS": "anne:approver:operator-key-0123456789",
+    "OLLAMA_BASE_URL": "http://127.0.0.1:9",
 }
+"""With a model elsewhere, so that none is loaded into the process while its memory is measured."""
 HEADERS = "x-api-key: internal-key-0123456789\r\nAuthorization: Bearer operator-key-0123456789\r\n"
 DOORS = ["/provider/inbound", "/provider/meta/inbound", "/agent", "/wa/agent"]
 
