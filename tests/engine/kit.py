@@ -13,7 +13,10 @@ from llm_planner.messages import InboundMessage, Route, SessionKey
 
 from ..tools import plan
 
-LEASE_S, SWEEP_S = 1.5, 0.3
+SWEEP_S = 0.3
+LEASE_S = 30.0
+SHORT_LEASE_S = 2.5
+"""Where something has to be taken over; elsewhere a loaded machine must not look like a dead process."""
 
 
 @dataclass(frozen=True)

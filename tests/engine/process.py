@@ -13,10 +13,10 @@ from llm_planner.llm.scripted import ScriptedModel
 
 from ..harness import PROMPTS
 from ..tools import Echo, plan
-from .kit import LEASE_S, SWEEP_S
+from .kit import SHORT_LEASE_S, SWEEP_S
 
 _model = ScriptedModel(itertools.repeat(plan(reply="done")), float(os.environ["TEST_THINKS_S"]))
 _blueprint = create_app(tools=[Echo], prompts=PROMPTS, model=_model).state.blueprint
 app = app_of(
-    replace(_blueprint, ingredients=replace(_blueprint.ingredients, lease_s=LEASE_S, sweep_s=SWEEP_S))
+    replace(_blueprint, ingredients=replace(_blueprint.ingredients, lease_s=SHORT_LEASE_S, sweep_s=SWEEP_S))
 )

@@ -9,7 +9,7 @@ from ..harness import Client, open_database, rows, serving, settings_for
 from ..providers.kit import PEOPLE
 from ..tools import Echo, Ledger, plan
 from ..turn_kit import always, effects, eventually, kinds, ledger, parked, there_are, token, with_ledger
-from .kit import LEASE_S, SWEEP_S, Crowd, Engine, take, webhook
+from .kit import LEASE_S, SHORT_LEASE_S, SWEEP_S, Crowd, Engine, take, webhook
 
 Start = Callable[..., Any]
 OPEN = "SELECT id FROM sessions WHERE open_turns > 0"
@@ -152,7 +152,7 @@ async def test_a_turn_that_takes_longer_than_a_process_may_is_taken_over(
 ) -> None:
     slow, quick = Crowd(thinks_s=60), Crowd()
     made = settings_for(store, tmp_path, **engine.settings)
-    async with serving(made, [Echo], slow, lease_s=LEASE_S, sweep_s=SWEEP_S) as client:
+    async with serving(made, [Echo], slow, lease_s=SHORT_LEASE_S, sweep_s=SWEEP_S) as client:
         await take(client.parts, webhook("ana", 0))
         await eventually(lambda: there_are(client, 1, "SELECT id FROM turns WHERE state = 'running'"))
         async with asyncio.timeout(5):
