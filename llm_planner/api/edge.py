@@ -32,7 +32,9 @@ _HEADERS = {
     b"referrer-policy": b"no-referrer",
     b"cache-control": b"no-store",
     b"x-frame-options": b"DENY",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
 }
+"""For every answer that says nothing else."""
 
 
 def problem(status: int, code: str, detail: str = "", headers: dict[str, str] | None = None) -> Response:
@@ -92,6 +94,8 @@ class Edge:
             if message["type"] == "http.response.start":
                 started = True
                 present = {name.lower() for name, _ in message["headers"]}
+                if _is_page(message):
+                    present.add(b"content-security-policy")
                 more = [(name, value) for name, value in _HEADERS.items() if name not in present]
                 message["headers"] = [*message["headers"], *more, (b"x-request-id", request_id.encode())]
             await send(message)
@@ -134,6 +138,14 @@ class Edge:
                     421, "unknown_host", "this server does not answer to that host name; see ALLOWED_HOSTS"
                 )
         return None
+
+
+def _is_page(message: Message) -> bool:
+    """Whether this is HTML: our pages have a policy of their own, and `/docs` (development) loads Swagger's."""
+    return any(
+        name.lower() == b"content-type" and value.startswith(b"text/html")
+        for name, value in message["headers"]
+    )
 
 
 def _host(header: str) -> str:
