@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..api.auth import Operator, trusted_loopback
+from ..api.limits import address_of
 from ..keys import Keyring
 from ..passwords import LONGEST, hashed, matches
 from ..settings import Settings
@@ -96,7 +97,7 @@ class Reception:
 
     async def log_in(self, request: Request, name: str, password: str) -> str | None:
         """A new login's cookie value; None for a wrong name or password, or too many tries of either."""
-        place = request.client.host if request.client is not None else ""
+        place = address_of(request, self._settings.trusted_proxies)
         allowed, row = await self._database.run(lambda conn: self._tried(conn, name, place))
         right = await self._right(row, password[:LONGEST])
         if not (allowed and right) or row is None:

@@ -219,6 +219,22 @@ async def test_wrong_passwords_are_counted_before_they_are_compared(
     assert (await somebody.log_in("bob", PASSWORD)).status == 200
 
 
+@pytest.mark.parametrize("believed", [True, False])
+async def test_tries_are_counted_by_address_and_behind_a_proxy_of_ours_by_whom_it_names(
+    serve_console: ServeConsole, person: People, monkeypatch: pytest.MonkeyPatch, believed: bool
+) -> None:
+    monkeypatch.setattr("llm_planner.console.reception.TRIES_A_PLACE", 3)
+    client = await serve_console(**({"trusted_proxies": "127.0.0.0/8"} if believed else {}))
+    await add_operator(client, "anne", "admin")
+    somebody, other = await person(client), await person(client)
+    somebody.headers |= {"X-Forwarded-For": "203.0.113.9"}
+    other.headers |= {"X-Forwarded-For": "203.0.113.10"}
+    for number in range(3):
+        assert (await somebody.log_in(f"x{number}", "wrong")).status == 401
+    assert (await somebody.log_in("anne")).status == 401
+    assert (await other.log_in("anne")).status == (200 if believed else 401)
+
+
 async def test_a_form_needs_the_token_that_this_very_browser_was_given(
     serve_console: ServeConsole, person: People
 ) -> None:
