@@ -1,6 +1,7 @@
 """What the database servers themselves count: isolation, statements, index use, deadlocks."""
 
 import asyncio
+import random
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -41,6 +42,18 @@ async def test_deliveries_of_one_message_that_wait_for_one_that_is_undone_are_no
         assert len({one.turn_id for one in accepted}) == 1
         assert len(await rows(parts.database, "SELECT id FROM turns")) == 2
         assert await deadlocks(parts.database) == before
+
+
+async def test_processes_that_renew_the_same_lanes_in_any_order_are_no_deadlock(
+    server_url: str, tmp_path: Path
+) -> None:
+    async with process(server_url, tmp_path, [Echo], always("{}")) as parts:
+        accepted = [await parts.inbox.accept(message(name, "m1", "hello"), take=True) for name in "abcdefgh"]
+        claims = [one.claimed for one in accepted if one.claimed is not None]
+        before, renew = await deadlocks(parts.database), parts.worker._lanes.renew
+        await asyncio.gather(*(renew(random.sample(claims, len(claims))) for _ in range(60)))
+        assert await deadlocks(parts.database) == before
+        assert len(claims) == 8
 
 
 async def _are_waiting(database: object, number: int) -> bool:

@@ -59,7 +59,8 @@ class SessionLane:
     def _renew(self, conn: Connection, claims: Iterable[Claimed]) -> tuple[list[Claimed], list[Claimed]]:
         until = now(conn) + timedelta(seconds=self._lease_s)
         renewed, lost = list[Claimed](), list[Claimed]()
-        for claimed in claims:
+        # In one order everywhere: two processes that renew each other's old lanes must not wait in a circle.
+        for claimed in sorted(claims, key=lambda one: one.lane.session_id):
             lane = claimed.lane
             if sessions.renew(conn, lane.session_id, lane.epoch, until):
                 renewed.append(claimed)
