@@ -203,6 +203,7 @@ def settings_of(orders: Orders) -> Settings:
         "provider": "generic", "provider_hmac_secret": SECRET, "generic_reply_url": orders.reply_url,
         "operator_api_keys": f"{OPERATOR}:{ROLE}:{OPERATOR_KEY}", "default_locale": "en",
         "budget_session_calls": 0, "budget_account_calls": 0, "budget_queued_messages": 1000,
+        "rate_limit_session": 0, "rate_limit_key": 0, "rate_limit_address": 0,
     }  # fmt: skip
     return load_settings(_env_file=None, **{**values, **orders.settings})
 
