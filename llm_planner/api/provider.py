@@ -25,6 +25,8 @@ T = TypeVar("T")
 logger = logging.getLogger("llm_planner.provider")
 AT_ONCE: Final = 16
 """Sessions of one delivery that are written to at the same time."""
+AT_A_TIME: Final = 50
+"""Messages of one session that are stored in one transaction."""
 MOST_AUDITED: Final = 100
 """Bad items of one delivery that the audit names one by one."""
 HANDSHAKE: Final = ("hub.mode", "hub.challenge", "hub.verify_token")
@@ -122,15 +124,15 @@ class ProviderDoor:
             raise faults[0]
 
     async def _accept_in_order(self, name: str, messages: Sequence[Incoming]) -> None:
-        for message in messages:
-            try:
-                accepted = await self._inbox.accept(message.inbound(name), take=False)
-            except Conflict:
-                # Audited where it was found; an error would only make the provider repeat it.
-                logger.warning("%s: message %s came again with other content", name, message.message_id)
-                continue
-            if not accepted.duplicate:
-                self._tell(accepted)
+        """Messages of one session."""
+        for few in _bunches(messages, AT_A_TIME):
+            ends = await self._inbox.accept_all([message.inbound(name) for message in few])
+            for message, end in zip(few, ends, strict=True):
+                if isinstance(end, Conflict):
+                    # Audited where it was found; an error would only make the provider repeat it.
+                    logger.warning("%s: message %s came again with other content", name, message.message_id)
+                elif not end.duplicate:
+                    self._tell(end)
 
     def _tell(self, accepted: Accepted) -> None:
         """At once, or when its burst is over; what dies meanwhile, the sweep finds."""
@@ -156,9 +158,9 @@ def _by_session(name: str, messages: Iterable[Incoming]) -> list[list[Incoming]]
     return list(found.values())
 
 
-def _bunches(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), AT_ONCE):
-        yield items[start : start + AT_ONCE]
+def _bunches(items: Sequence[T], most: int = AT_ONCE) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), most):
+        yield items[start : start + most]
 
 
 async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> list[BaseException]:

@@ -1,7 +1,7 @@
 """The inbox: a message is durable before anybody is told so, and a repeat gets the first one's turn."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -72,6 +72,10 @@ class Known(Exception):
     """The message id was seen before: what this transaction has written must go."""
 
 
+def _conflict() -> Conflict:
+    return Conflict("this message id was used for another message", code="message_id_conflict")
+
+
 class Inbox:
     """Accepts messages and claims lanes; every method is one transaction."""
 
@@ -96,9 +100,26 @@ class Inbox:
             except (Raced, IntegrityError, CommitUnknown):
                 continue
             if accepted is None:
-                raise Conflict("this message id was used for another message", code="message_id_conflict")
+                raise _conflict()
             return accepted
         raise Busy("this session gets too many messages at once")
+
+    async def accept_all(self, messages: Sequence[InboundMessage]) -> list[Accepted | Conflict]:
+        """Store a webhook's messages of one session, in their order and in one transaction; Conflict stands in the
+        place of a known id with other content. Raises Busy when others win every time."""
+        named = [(message, new_id()) for message in messages]
+        for _ in range(RACES):
+            try:
+                return await self._database.run(lambda conn: [self._one_of(conn, *one) for one in named])
+            except (Raced, Known, IntegrityError, CommitUnknown):
+                continue
+        raise Busy("this session gets too many messages at once")
+
+    def _one_of(self, conn: Connection, message: InboundMessage, turn_id: str) -> Accepted | Conflict:
+        session = sessions.by_key(conn, message.key.digest())
+        if session is not None and turns.recall(conn, session.id, message.message_id) is not None:
+            return self._repeated(conn, message, turn_id) or _conflict()
+        return self._accept(conn, message, turn_id, False, True)
 
     async def _accepted(
         self, message: InboundMessage, turn_id: str, take: bool, room: bool
