@@ -79,7 +79,7 @@ def create_app(
     settings = settings or load_settings()
     registry = tool_registry(settings, tools)
     ruled = model is None and settings.llm == "embedded" and settings.embedded_model is None
-    copier = SmallModel() if ruled else None
+    copier = SmallModel if ruled else None
     ingredients = Ingredients(settings, registry, prompts, clock or SystemClock(), model, copier=copier)
     ingredients = replace(ingredients, plugins=load_plugins(settings))
     return app_of(Blueprint(ingredients, [core_migrations(), *app_migrations(migrations)]))

@@ -3,7 +3,7 @@
 import asyncio
 import importlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -77,7 +77,7 @@ PROMPTS = {
 @dataclass(frozen=True, slots=True)
 class Ingredients:
     """What a process is made from; tests put their doubles here. `apis` are addresses of providers' APIs;
-    `copier` is the small model beside the embedded planner's rules, `plugins` the adapters of other packages."""
+    `copier` makes the small model beside the embedded planner's rules, `plugins` the adapters of other packages."""
 
     settings: Settings
     registry: ToolRegistry
@@ -90,7 +90,7 @@ class Ingredients:
     apis: Mapping[str, str] = field(default_factory=dict)
     plugins: Plugins = field(default_factory=dict)
     database: Database | None = None
-    copier: Copier | None = None
+    copier: Callable[[], Copier] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,8 @@ def assemble(made_of: Ingredients) -> Parts:
     pace = Pace(made_of.clock)
     senders = senders_of(settings, outlet, pace, made_of.apis, made_of.plugins)
     limits = (settings.max_plan_rounds, settings.budget_steps)
-    planner = made_of.planner or _planner(made_of, models, gate.tokens, senders)
+    copier = made_of.copier() if made_of.copier is not None else None
+    planner = made_of.planner or _planner(made_of, models, gate.tokens, senders, copier)
     planning = Planning(planner, registry, closing, executor, parking, limits)
     turn_limits = (settings.budget_turn_s, settings.budget_turn_result_bytes)
     lanes = SessionLane(database, made_of.lease_s, *turn_limits)
@@ -175,8 +176,7 @@ def assemble(made_of: Ingredients) -> Parts:
     return Parts(
         settings, registry, keys, database, audit, guard, inbox, planner, views, worker, engine, model,
         channels_of(settings, made_of.plugins), Statuses(database, deliveries.nudge, replies.templated), outlet,
-        memory,
-        made_of.copier, model if isinstance(model, LlamaModel) else None,
+        memory, copier, model if isinstance(model, LlamaModel) else None,
     )  # fmt: skip
 
 
@@ -298,13 +298,14 @@ def _memory(
 
 
 def _planner(
-    made_of: Ingredients, models: Models | None, tokens: Tokens, senders: Mapping[str, ReplySender]
-) -> Planner:
+    made_of: Ingredients, models: Models | None, tokens: Tokens, senders: Mapping[str, ReplySender],
+    copier: Copier | None,
+) -> Planner:  # fmt: skip
     settings = made_of.settings
     if models is None:
         zone = time_zone(settings)
         today = lambda: made_of.clock.now().astimezone(zone).date()  # noqa: E731
-        return EmbeddedPlanner(made_of.registry, tokens, today, made_of.copier)
+        return EmbeddedPlanner(made_of.registry, tokens, today, copier)
     longest = {name: sender.longest for name, sender in senders.items()}
     around = Surroundings(made_of.clock, time_zone(settings), longest, settings.budget_prompt_result_bytes)
     asking = Asking(_modes(settings), settings.llm_timeout_s, settings.llm_max_tokens, around)
