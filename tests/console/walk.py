@@ -218,7 +218,8 @@ class Walk:
     async def portrait(self, name: str) -> None:
         """What the window shows, for the README."""
         await self.page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
-        await self.page.screenshot(path=self.folder / f"console-{name}-{self.view}.png")
+        phone = "-phone" if self.view == "phone" else ""
+        await self.page.screenshot(path=self.folder / f"console-{name}{phone}.png")
 
     def button(self, name: str, within: str = "main") -> Locator:
         return self.page.locator(within).get_by_role("button", name=name, exact=True)
