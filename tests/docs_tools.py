@@ -178,17 +178,21 @@ def documented_dependencies(text: str) -> dict[str, dict[str, str]]:
 
 
 def licence(name: str) -> str | None:
-    """The licence that the installed package's metadata gives; None where it is not installed."""
+    """The licence that the installed package's metadata gives, else the first line of its licence's text; None
+    where it is not installed."""
     try:
-        metadata = distribution(name).metadata
+        found = distribution(name)
     except PackageNotFoundError:
         return None
+    metadata = found.metadata
     if "License-Expression" in metadata:
         return metadata["License-Expression"]
     lines = metadata.get_all("Classifier") or []
     families = [line.rpartition(":: ")[2] for line in lines if line.startswith("License ::")]
     if not families and "License" in metadata:
         return metadata["License"]
+    if not families:
+        families = (found.read_text("licenses/LICENSE") or "").strip().splitlines()[:1]
     return " / ".join(_FAMILIES.get(family, family) for family in families)
 
 
