@@ -109,8 +109,3 @@ REQUIREMENTS = {
     "rule.16": "money has a ceiling",
     "rule.17": "the audit is chained and erasable",
 }
-
-LATER = {
-    "/console, CONSOLE_PASSWORD, operators": 6,
-}
-"""Points of the contract that belong to issues which are still open."""

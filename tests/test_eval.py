@@ -140,6 +140,14 @@ def test_a_malformed_file_is_told_by_its_line(
     assert name in raised.value.detail
 
 
+def test_a_model_that_is_away_is_said_and_not_counted_as_bad_plans(planner: Any, tmp_path: Path) -> None:
+    file = tmp_path / "cases.yaml"
+    file.write_text(CASES)
+    planner()
+    with pytest.raises(StartError, match="answered no message at all"):
+        evaluated(str(file))
+
+
 def test_every_mistake_of_a_file_is_told_at_once(planner: Any, tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("- mesage: hi\n- message: x\n  calls: [{tool: nothing}]\n")

@@ -2,10 +2,14 @@
 
 import json
 import time
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from llm_planner.llm.scripted import ScriptedModel
@@ -109,6 +113,29 @@ def test_another_spelling_of_what_the_user_wrote_is_theirs_and_another_address_i
     assert origin(value, said) == expected
     assert origin([{"value": value}], said) == expected
     assert origin([{"value": [value, "evil"]}], said) == "tool"
+
+
+MANGLED = [
+    str.upper,
+    str.title,
+    lambda text: text.replace(" ", "   "),
+    lambda text: unicodedata.normalize("NFD", text),
+    lambda text: "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c)),
+]
+
+
+@given(st.lists(st.text("aáeéñüçbxz", min_size=1, max_size=6), min_size=1, max_size=8), st.data())
+def test_any_run_of_the_users_words_is_theirs_however_it_is_spelled_and_no_part_of_a_word_is(
+    words: list[str], data: st.DataObject
+) -> None:
+    begin = data.draw(st.integers(0, len(words) - 1))
+    end = data.draw(st.integers(begin + 1, len(words)))
+    mangle: Callable[[str], str] = data.draw(st.sampled_from(MANGLED))
+    spoken = Spoken([" ".join(words)])
+    run = " ".join(words[begin:end])
+    assert spoken.holds(mangle(run))
+    assert not spoken.holds(f"{run}q")
+    assert not spoken.holds(f"q {run}")
 
 
 def test_a_value_from_several_steps_names_them_all() -> None:

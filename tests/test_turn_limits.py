@@ -104,7 +104,7 @@ async def test_a_turn_out_of_time_stops_its_tools_and_answers_with_what_it_has(s
         ("echo", {"text": {"$step": "s2", "pointer": "/n"}}),
     ]
     model = ScriptedModel([plan(*steps, then="replan")])
-    client = await serve_once(tools=[Busy, Echo], model=model, budget_turn_s=0.3, answerer="on")
+    client = await serve_once(tools=[Busy, Echo], model=model, budget_turn_s=1.5, answerer="on")
     turn = await client.say("go", locale="en")
     assert (turn["status"], turn["code"], statuses(turn)) == (
         "failed",
@@ -154,7 +154,7 @@ async def test_the_steps_of_all_rounds_count_together(serve_once: Serve) -> None
 
 async def test_a_write_that_waits_is_shown_although_the_time_is_over(serve_once: Serve) -> None:
     model = ScriptedModel([plan(("ledger_add", {"what": "tea"}), ("busy", {}))])
-    client = await serve_once(tools=[Busy, Ledger], model=model, budget_turn_s=0.3)
+    client = await serve_once(tools=[Busy, Ledger], model=model, budget_turn_s=1.5)
     await client.rows(LEDGER)
     turn = await client.say("go", locale="en")
     assert turn["status"] == "needs_confirmation"

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from ..application import Blueprint, running
 from ..assembly import Parts
+from ..errors import StartError
 from ..messages import InboundMessage, SessionKey
 from ..storage.database import now
 from ..storage.migrate import core_migrations
@@ -54,7 +55,10 @@ def evaluate(where: str, /, file: Path, at_once: int, as_json: bool, **least: fl
     blueprint = blueprint_of(where)
     cases = read(file, blueprint.ingredients.registry)
     with click.progressbar(length=len(cases), label="planning", file=sys.stderr) as bar:
-        found = report(asyncio.run(_planned(blueprint, cases, at_once, bar.update)))
+        outcomes = asyncio.run(_planned(blueprint, cases, at_once, bar.update))
+    if all(outcome.failure == "model_away" for outcome in outcomes):
+        raise StartError("the model answered no message at all; see: llm-planner doctor")
+    found = report(outcomes)
     below = [
         f"{NAMES[name]}: {found[name]['share']:.1%} is below {share:.1%}"
         for name, share in ((option.removeprefix("min_"), share) for option, share in least.items())
