@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm_planner.engine import AT_ONCE
+from llm_planner.engine_settings import EngineSettings
 from tests.servers import name_of
 
 from .torture import worker
@@ -26,6 +26,8 @@ from .torture.house import Orders
 from .turn_profile import show
 
 MODEL_S = 0.03
+SLOTS = int(EngineSettings.model_fields["turn_slots"].default)
+"""Turns that one process works on at once, by the default of TURN_SLOTS."""
 PROCESSES = 3
 USERS = 64
 OPEN = "SELECT COUNT(*) FROM sessions WHERE open_turns > 0"
@@ -116,8 +118,8 @@ async def measured(url: str, seconds: float) -> None:
 
 def tell(name: str, processes: int, most: Load, calm: Load) -> None:
     """The lines of one database."""
-    allowed = processes * AT_ONCE / MODEL_S
-    print(f"\n**{name}**, {processes} processes with {AT_ONCE} slots each, {os.cpu_count()} cores\n")
+    allowed = processes * SLOTS / MODEL_S
+    print(f"\n**{name}**, {processes} processes with {SLOTS} slots each, {os.cpu_count()} cores\n")
     print(
         "| load | turns/s | of the slots' turns/s | CPU ms a turn, ours | the server's | webhook p50 / p95 ms |"
     )
