@@ -13,7 +13,6 @@ from typing import Any
 from llm_planner.application import Blueprint, running
 from llm_planner.assembly import Ingredients, Parts
 from llm_planner.clock import SystemClock
-from llm_planner.errors import DatabaseUnavailable
 from llm_planner.llm.base import ChatModel, ChatRequest
 from llm_planner.llm.scripted import ScriptedModel
 from llm_planner.messages import Decision, InboundMessage, SessionKey
@@ -146,6 +145,10 @@ class Stopped:
         return found
 
 
+class Dead(Exception):
+    """Not DatabaseUnavailable: a process that is dead does not try again until its lease is over."""
+
+
 class Death:
     """Stands before a process' database. Once armed, transaction number `at` is the last thing it sees:
     `before` it is not begun, `after` it is committed and the answer is lost, `hang` it never answers."""
@@ -181,7 +184,7 @@ class Death:
                 await way(fn)
         if self._how == "hang":
             await asyncio.Event().wait()
-        raise DatabaseUnavailable("this process is dead")
+        raise Dead("this process is dead")
 
 
 async def die(parts: Parts, death: Death, inbound: InboundMessage, at: int, how: str) -> bool:
@@ -196,7 +199,7 @@ async def die(parts: Parts, death: Death, inbound: InboundMessage, at: int, how:
     fatal.cancel()
     died = death.reached.is_set()
     if not task.cancelled() and task.exception() is not None:
-        assert isinstance(task.exception(), DatabaseUnavailable), task.exception()
+        assert isinstance(task.exception(), Dead), task.exception()
     death.disarm()
     return died
 
