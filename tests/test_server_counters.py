@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, event, text
 
+from llm_planner.ids import new_id
+
 from .counters import deadlocks, waiting_for_locks
 from .harness import rows
 from .tools import LEDGER, Echo, Ledger, plan
@@ -26,13 +28,13 @@ async def test_deliveries_of_one_message_that_wait_for_one_that_is_undone_are_no
 
         async def undone() -> None:
             async with parts.database._engine.connect() as conn:  # type: ignore[attr-defined]
-                await conn.run_sync(lambda inner: parts.inbox._accept(inner, inbound, False))
+                await conn.run_sync(lambda inner: parts.inbox._accept(inner, inbound, new_id(), False, True))
                 begun.set()
                 await undo.wait()
                 await conn.rollback()
 
         first = asyncio.create_task(undone())
-        await begun.wait()
+        await asyncio.wait_for(begun.wait(), 30)
         repeats = [asyncio.create_task(parts.inbox.accept(inbound, take=False)) for _ in range(2)]
         await eventually(lambda: _are_waiting(parts.database, 2))
         undo.set()
