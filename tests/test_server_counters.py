@@ -144,7 +144,8 @@ async def test_a_transaction_reads_what_others_have_committed_meanwhile(
 
 
 async def test_a_turn_is_served_by_indexes_and_the_sweep_could_be(server_url: str, tmp_path: Path) -> None:
-    """What purges goes over many rows, and the server may well read them in a row; it must have the choice."""
+    """What purges goes over many rows, and the server may well read them in a row; it must have the choice.
+    `heartbeats` has one row a process, and is read whole."""
     model = always(plan(("ledger_add", {"what": "tea"})))
     async with process(server_url, tmp_path, [Ledger], model) as parts:
         await rows(parts.database, LEDGER)
@@ -153,17 +154,24 @@ async def test_a_turn_is_served_by_indexes_and_the_sweep_could_be(server_url: st
         async def confirmed() -> None:
             await run_in(parts, message("s3", "m9", f"confirm {live_token(parts, card)}"))
             await parts.worker.deliver()
+
+        async def sweeping() -> None:
             await parts.worker.waiting()
+            await parts.worker.fire_timers()
 
         served = await explained(parts.database, lambda: run_in(parts, message("s3", "m8", "please")))
         card = (await rows(parts.database, "SELECT id FROM pending_confirmations"))[0].id
         served += await explained(parts.database, confirmed)
-        swept = await explained(parts.database, parts.worker.fire_timers)
+        swept = await explained(parts.database, sweeping)
     assert len(served) > 15
     assert len(swept) > 3
     scans = [(statement, tuple(row)) for statement, row in served if row.type == "ALL"]
     assert not scans, "\n\n".join(f"{statement}\n{row}" for statement, row in scans)
-    blind = [(statement, tuple(row)) for statement, row in swept if row.type and row.possible_keys is None]
+    blind = [
+        (statement, tuple(row))
+        for statement, row in swept
+        if row.type and row.possible_keys is None and "heartbeats" not in statement
+    ]
     assert not blind, "\n\n".join(f"{statement}\n{row}" for statement, row in blind)
 
 
