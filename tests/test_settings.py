@@ -17,7 +17,7 @@ from llm_planner.clock import SystemClock
 from llm_planner.errors import StartError
 from llm_planner.llm.scripted import ScriptedModel
 from llm_planner.settings import Settings, load_settings
-from llm_planner.storage.database import MysqlDatabase, connect, normal_url
+from llm_planner.storage.database import connect, normal_url
 from llm_planner.tools import ToolRegistry
 
 from .harness import PROMPTS, ROOT
@@ -266,7 +266,7 @@ def test_a_server_s_host_has_no_place_in_an_sqlite_url(monkeypatch: pytest.Monke
 
 def test_a_certificate_authority_in_the_url_is_used(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        MysqlDatabase(normal_url(f"mysql://u:p@h/x?ssl_ca={tmp_path}/none.pem"))
+        connect(f"mysql://u:p@h/x?ssl_ca={tmp_path}/none.pem", SystemClock())
 
 
 def test_sqlite_in_memory_and_a_folder_that_cannot_be_are_refused(tmp_path: Path) -> None:
