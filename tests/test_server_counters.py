@@ -4,12 +4,16 @@ import asyncio
 import random
 import re
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, event, text
 
 from llm_planner.ids import new_id
+from llm_planner.storage.database import now
+from llm_planner.storage.repositories import heartbeats, operators
+from llm_planner.storage.repositories.operators import LoginRow
 
 from .counters import deadlocks, waiting_for_locks
 from .harness import rows
@@ -56,6 +60,25 @@ async def test_processes_that_renew_the_same_lanes_in_any_order_are_no_deadlock(
         await asyncio.gather(*(renew(random.sample(claims, len(claims))) for _ in range(60)))
         assert await deadlocks(parts.database) == before
         assert len(claims) == 8
+
+
+async def test_processes_and_logins_that_begin_at_the_same_moment_are_no_deadlock(
+    server_url: str, tmp_path: Path
+) -> None:
+    """Each writes its own row and takes away the old ones in one transaction."""
+    async with process(server_url, tmp_path, [Echo], always("{}")) as parts:
+
+        def begin(conn: Connection) -> None:
+            moment, name = now(conn), new_id()
+            heartbeats.beat(conn, name, moment, moment - timedelta(days=1))
+            operators.log_in(conn, LoginRow(name, "ana", "first", moment, moment + timedelta(hours=8)))
+            operators.forget_logins(conn, moment)
+
+        before = await deadlocks(parts.database)
+        for _ in range(5):
+            await asyncio.gather(*(parts.database.run(begin) for _ in range(20)))
+        assert await deadlocks(parts.database) == before
+        assert (await rows(parts.database, "SELECT COUNT(*) FROM heartbeats"))[0][0] >= 100
 
 
 async def _are_waiting(database: object, number: int) -> bool:

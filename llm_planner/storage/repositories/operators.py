@@ -132,8 +132,11 @@ def log_out_everywhere(conn: Connection, name: str) -> None:
 
 
 def forget_logins(conn: Connection, moment: datetime) -> None:
-    """Drop what has ended by itself."""
-    conn.execute(delete(console_logins).where(_l.expires_at <= moment))
+    """Drop what has ended by itself; by their keys, so that no login of this moment is locked while they are
+    looked for."""
+    ended = select(_l.id).where(_l.expires_at <= moment).order_by(_l.id)
+    for login_id in conn.execute(ended).scalars().all():
+        log_out(conn, login_id)
 
 
 def mint(conn: Connection, row: KeyRow) -> None:
