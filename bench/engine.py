@@ -7,9 +7,7 @@ webhook is acknowledged is measured. The CPU is that of /proc; the profile is cP
 
 import argparse
 import asyncio
-import cProfile
 import os
-import pstats
 import signal
 import statistics
 import time
@@ -20,10 +18,10 @@ from pathlib import Path
 from llm_planner.engine_settings import EngineSettings
 from tests.servers import name_of
 
+from .sampling import Sampler, show
 from .torture import worker
 from .torture.arena import Arena, Servers, arena, servers
 from .torture.house import Orders
-from .turn_profile import show
 
 MODEL_S = 0.03
 SLOTS = int(EngineSettings.model_fields["turn_slots"].default)
@@ -93,11 +91,11 @@ def _cpu_by_file(file: Path) -> float | None:
 def profiled(orders: Orders) -> None:
     """A process that leaves its profile in the folder when it is told to end."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn has its own, and passes it on at its end
-    profile = cProfile.Profile()
-    profile.enable()
+    sampler = Sampler()
+    sampler.start()
     worker.serve(orders)
-    profile.disable()
-    profile.dump_stats(Path(orders.folder) / "profile")
+    sampler.stop()
+    sampler.save(Path(orders.folder) / "profile")
 
 
 async def measured(url: str, seconds: float) -> None:
@@ -106,17 +104,18 @@ async def measured(url: str, seconds: float) -> None:
         async with servers(place, PROCESSES, model_s=MODEL_S) as running:
             await loaded(place, running, 2, None)
             most = await loaded(place, running, seconds, None)
+            level = await loaded(place, running, seconds, most.rate)
             calm = await loaded(place, running, seconds, most.rate / 3)
-        tell(name, len(running.running), most, calm)
+        tell(name, len(running.running), most, level, calm)
         await place.empty()
         running = Servers(place, 1, place.orders, profiled)
         await running.up()
         await loaded(place, running, seconds / 2, None)
         await running.stop()
-        show(pstats.Stats(str(Path(place.orders.folder) / "profile")))
+        show(Path(place.orders.folder) / "profile")
 
 
-def tell(name: str, processes: int, most: Load, calm: Load) -> None:
+def tell(name: str, processes: int, most: Load, level: Load, calm: Load) -> None:
     """The lines of one database."""
     allowed = processes * SLOTS / MODEL_S
     print(f"\n**{name}**, {processes} processes with {SLOTS} slots each, {os.cpu_count()} cores\n")
@@ -124,7 +123,8 @@ def tell(name: str, processes: int, most: Load, calm: Load) -> None:
         "| load | turns/s | of the slots' turns/s | CPU ms a turn, ours | the server's | webhook p50 / p95 ms |"
     )
     print("|---|---|---|---|---|---|")
-    for load, label in ((most, "as fast as it is answered"), (calm, "a third of that")):
+    labels = (most, "as fast as it is answered"), (level, "as fast as turns end"), (calm, "a third of that")
+    for load, label in labels:
         ours = sum(load.cpu_s) * 1000 / load.turns
         server = "–" if load.server_cpu_s is None else f"{load.server_cpu_s * 1000 / load.turns:.1f}"
         p50, p95 = statistics.median(load.took_ms), statistics.quantiles(load.took_ms, n=20)[-1]

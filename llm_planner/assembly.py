@@ -34,6 +34,7 @@ from .prompts import load_prompt
 from .providers import channels_of, senders_of
 from .settings import SHORTEST_SECRET, Settings
 from .storage.database import Database, connect, normal_url
+from .storage.queued import Queued
 from .tools import Tool, ToolRegistry
 from .turn.answerer import Answerer
 from .turn.audit import Audit
@@ -140,14 +141,15 @@ def assemble(made_of: Ingredients) -> Parts:
     settings, registry, keys = made_of.settings, made_of.registry, keyring(made_of.settings)
     database = made_of.database or connect(settings.database_url, made_of.clock)
     audit, model = Audit(keys), chat_model(made_of)
-    guard = Guard(database, settings.tool_timeout_s, settings.budget_result_bytes)
-    gate = Confirmations(database, registry, keys, audit, guard, made_of.lease_s)
-    models = _models(made_of, database, model, gate.tokens) if model is not None else None
-    parking = Parking(database, gate, guard, settings.confirm_ttl_sec, settings.budget_pending_writes)
+    work = Queued(database)  # what stands at the door goes to the database itself
+    guard = Guard(work, settings.tool_timeout_s, settings.budget_result_bytes)
+    gate = Confirmations(work, registry, keys, audit, guard, made_of.lease_s)
+    models = _models(made_of, work, model, gate.tokens) if model is not None else None
+    parking = Parking(work, gate, guard, settings.confirm_ttl_sec, settings.budget_pending_writes)
     shown = settings.history_messages, settings.history_tokens
-    memory = _memory(made_of, database, models, shown)
-    closing, executor = Closing(database, audit, gate.tokens, memory), Executor(guard, settings.tool_parallel)
-    journal = Journal(database, registry, gate, audit, guard, executor)
+    memory = _memory(made_of, work, models, shown)
+    closing, executor = Closing(work, audit, gate.tokens, memory), Executor(guard, settings.tool_parallel)
+    journal = Journal(work, registry, gate, audit, guard, executor)
     outlet = Outlet(made_of.clock)
     pace = Pace(made_of.clock)
     senders = senders_of(settings, outlet, pace, made_of.apis, made_of.plugins)
@@ -158,20 +160,20 @@ def assemble(made_of: Ingredients) -> Parts:
     turn_limits = (settings.budget_turn_s, settings.budget_turn_result_bytes)
     lanes = SessionLane(database, made_of.lease_s, *turn_limits)
     views = Views(database, gate.tokens)
-    decisions = Decisions(database, registry, gate, journal, parking, executor)
+    decisions = Decisions(work, registry, gate, journal, parking, executor)
     answerer = Answerer(registry, guard, time_zone(settings), models if settings.answerer == "on" else None)
     orchestrator = AgentOrchestrator(
-        lanes, (decisions, Handover(database, registry)), planning, answerer, closing, views
+        lanes, (decisions, Handover(work, registry)), planning, answerer, closing, views
     )
     joining = Joining(timedelta(milliseconds=settings.debounce_ms))
     inbox_limits = Limits(
         made_of.lease_s, *shown, settings.budget_queued_messages, memory is not None, joining
     )
-    inbox = Inbox(database, audit, inbox_limits, settings.default_locale)
-    replies = ReplyCourier(database, senders, gate.tokens)
-    deliveries = Deliveries(database, {**_couriers(settings, pace), REPLY: replies})
+    inbox = Inbox(database, work, audit, inbox_limits, settings.default_locale)
+    replies = ReplyCourier(work, senders, gate.tokens)
+    deliveries = Deliveries(work, {**_couriers(settings, pace), REPLY: replies})
     engine = _engine(made_of, keys)
-    timers = Timers(database, audit, Retention(database, _ages(settings)))
+    timers = Timers(work, audit, Retention(work, _ages(settings)))
     worker = Worker(engine, inbox, orchestrator, lanes, deliveries, timers)
     return Parts(
         settings, registry, keys, database, audit, guard, inbox, planner, views, worker, engine, model,

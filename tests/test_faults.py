@@ -1,5 +1,6 @@
 """Faults of the database: retried whole where nothing was done, told honestly where nobody knows."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, make_url
 from llm_planner.errors import CommitUnknown, DatabaseUnavailable
 from llm_planner.llm.scripted import ScriptedModel
 from llm_planner.storage.database import Database
+from llm_planner.storage.queued import AT_ONCE, Queued
 
 from .harness import open_database, rows, serving, settings_for
 from .tools import LEDGER, Echo, Ledger, add_line, plan
@@ -91,6 +93,57 @@ async def test_a_connection_that_is_always_lost_is_given_up(database: Database) 
     with pytest.raises(DatabaseUnavailable):
         await database.run(transaction)
     assert await rows(database, "SELECT * FROM ledger") == []
+
+
+async def test_connections_that_the_server_ended_meanwhile_are_noticed_by_nobody(server_url: str) -> None:
+    """As after its restart, or when it has waited too long: nobody asks a connection first whether it lives."""
+    opened, other = open_database(server_url), open_database(server_url)
+    await rows(opened, LEDGER)
+    await rows(opened, "DELETE FROM ledger")
+
+    def mine(conn: Connection) -> int:
+        conn.exec_driver_sql("SELECT SLEEP(0.05)")
+        found: int = conn.exec_driver_sql("SELECT CONNECTION_ID()").scalar_one()
+        return found
+
+    used = set(await asyncio.gather(*(opened.run(mine) for _ in range(8))))
+    for number in used:
+        await rows(other, f"KILL {number}")
+    lines = [f"line {number}" for number in range(8)]
+    await asyncio.gather(
+        *(opened.run(lambda conn, line=line: add_line(conn, line, line, 1)) for line in lines)  # type: ignore[misc]
+    )
+    assert len(used) > 1
+    assert sorted(row.what for row in await rows(opened, "SELECT what FROM ledger")) == lines
+    await opened.close()
+    await other.close()
+
+
+async def test_work_waits_for_a_place_and_the_door_does_not(database: Database) -> None:
+    begun, going, free = list[int](), asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        """The same database, in which each transaction takes until it is told."""
+
+        url, read, close = database.url, database.read, database.close
+
+        async def run(self, fn: Any) -> Any:
+            begun.append(1)
+            if len(begun) == AT_ONCE:
+                going.set()
+            await free.wait()
+            return await database.run(fn)
+
+    queued = Queued(Slow(), wait_s=0.2)
+    work = [asyncio.create_task(queued.run(lambda conn: None)) for _ in range(AT_ONCE)]
+    await going.wait()
+    with pytest.raises(DatabaseUnavailable, match="takes too long"):
+        await queued.run(lambda conn: None)
+    assert len(begun) == AT_ONCE
+    assert await database.run(lambda conn: "at the door") == "at the door"
+    free.set()
+    assert await asyncio.gather(*work) == [None] * AT_ONCE
+    assert await queued.run(lambda conn: "next") == "next"
 
 
 class Lossy:

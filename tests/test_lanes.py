@@ -491,7 +491,11 @@ async def test_an_accepted_message_is_durable_before_anybody_is_told(serve: Serv
 
 @pytest.mark.parametrize(
     ("after", "said", "asked"),
-    [("Models.call", "look", 0), ("Closing.store_plan", "look", 1), ("Confirmations.claim", "confirm", 0)],
+    [
+        ("Models._reserved", "look", 0),
+        ("Closing.store_plan", "look", 1),
+        ("Confirmations.claim", "confirm", 0),
+    ],
 )
 async def test_a_worker_that_was_stopped_past_its_lease_begins_no_call(
     db_url: str, tmp_path: Path, after: str, said: str, asked: int
@@ -518,7 +522,7 @@ async def test_a_worker_that_was_stopped_past_its_lease_begins_no_call(
     model.requests.clear()
     stopped = Stopped(open_database(db_url), after, seconds=1.1)
     async with process(
-        db_url, tmp_path, tools, model, doubles={"database": stopped, "lease_s": 1.0}
+        db_url, tmp_path, tools, model, doubles={"database": stopped, "lease_s": 1.0}, budget_session_calls=9
     ) as parts:
         await run_in(parts, message("demo", "m2", f"confirm {word}" if said == "confirm" else said))
         assert (called, len(model.requests)) == ([], asked)

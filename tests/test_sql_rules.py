@@ -28,7 +28,7 @@ FORBIDDEN = re.compile(
     re.IGNORECASE,
 )
 BY_KEY = {
-    "sessions": [{"id"}],
+    "sessions": [{"id"}, {"key_hash"}],
     "outbox": [{"session_id", "id"}, {"session_id", "idempotency_key"}],
     "outbox_receipts": [{"provider", "reference"}],
 }

@@ -33,7 +33,10 @@ class ReplyCourier:
         sender = self._senders.get(provider)
         if sender is None:
             raise Refused(f"{provider}: nothing to send with; its API is not configured", final=True)
-        reply = await self._database.read(lambda conn: self._reply(conn, row, sender))
+        live, closed = dict[str, str](), False
+        if row.body["cards"] or sender.traits.windowed:
+            live, closed = await self._database.read(lambda conn: self._of_this_moment(conn, row, sender))
+        reply = _reply(row, live, closed)
         kept, reports = Kept(row), sender.traits.reports
         async for receipt in sender.send(reply, row.idempotency_key, Place(*row.body["next"])):
             body = kept.after(receipt)
@@ -41,6 +44,9 @@ class ReplyCourier:
 
     def settled(self, conn: Connection, row: OutboxRow, moment: datetime) -> bool:
         """What was reported while it was sent counts now."""
+        sender = self._senders.get(row.body["provider"])
+        if sender is None or not sender.traits.reports:
+            return False
         return window.conclude(conn, (row.session_id, row.id), moment, self.templated)
 
     def repeatable(self, row: OutboxRow) -> bool:
@@ -53,21 +59,28 @@ class ReplyCourier:
         """The providers with a template for after WhatsApp's 24 hours."""
         return frozenset(name for name, sender in self._senders.items() if sender.traits.templated)
 
-    def _reply(self, conn: Connection, row: OutboxRow, sender: Sender) -> OutgoingReply:
-        body, moment = row.body, now(conn)
-        cards = body["cards"]
-        pending = confirmations.pending(conn, row.session_id, moment) if cards else ()
+    def _of_this_moment(
+        self, conn: Connection, row: OutboxRow, sender: Sender
+    ) -> tuple[dict[str, str], bool]:
+        """The tokens of the cards that still wait for this user, and whether only a template would arrive."""
+        moment = now(conn)
+        pending = confirmations.pending(conn, row.session_id, moment) if row.body["cards"] else ()
         live = {item.id: self._tokens.of(item.id) for item in pending if item.approver == "user"}
-        return OutgoingReply(
-            account=body["account"],
-            user=body["user"],
-            reply_to=body["reply_to"],
-            text=body["text"],
-            cards=tuple(_card(card, live, body["locale"]) for card in cards),
-            thread=body["thread"],
-            callback_id=body["callback_id"],
-            window_closed=sender.traits.windowed and window.closed(conn, row, moment),
-        )
+        return live, sender.traits.windowed and window.closed(conn, row, moment)
+
+
+def _reply(row: OutboxRow, live: Mapping[str, str], window_closed: bool) -> OutgoingReply:
+    body = row.body
+    return OutgoingReply(
+        account=body["account"],
+        user=body["user"],
+        reply_to=body["reply_to"],
+        text=body["text"],
+        cards=tuple(_card(card, live, body["locale"]) for card in body["cards"]),
+        thread=body["thread"],
+        callback_id=body["callback_id"],
+        window_closed=window_closed,
+    )
 
 
 class Kept:

@@ -36,13 +36,14 @@ class Closing:
 
     @staticmethod
     def _store(conn: Connection, record: TurnRecord, rounds: list[dict[str, Any]]) -> None:
-        """A step's letters and facts are stored with its result: a resumed turn does not run it again."""
-        if not turns.store_rounds(conn, record.lane.fence, rounds):
-            raise LaneLost("the session's lane was taken over")
+        """A step's letters and facts are stored with its result: a resumed turn does not run it again. The
+        session's row before the turn's, as everywhere: who takes the lane over has them in that order."""
         if record.mails or record.facts:
             moment = now(conn)
-            outbox.add(conn, letters(record, moment))
             sessions.merge_facts(conn, record.lane.session_id, record.facts_at(moment))
+            outbox.add(conn, letters(record, moment))
+        if not turns.store_rounds(conn, record.lane.fence, rounds):
+            raise LaneLost("the session's lane was taken over")
 
     async def close(self, record: TurnRecord, answer: Answer) -> None:
         """Store the end of the turn and free the lane; a cancellation waits for it. Raises LaneLost."""

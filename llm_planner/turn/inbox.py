@@ -77,10 +77,14 @@ def _conflict() -> Conflict:
 
 
 class Inbox:
-    """Accepts messages and claims lanes; every method is one transaction."""
+    """Accepts messages and claims lanes; every method is one transaction. `work` is the same database for what
+    nobody waits for at the door."""
 
-    def __init__(self, database: Database, audit: Audit, limits: Limits, default_locale: str) -> None:
+    def __init__(
+        self, database: Database, work: Database, audit: Audit, limits: Limits, default_locale: str
+    ) -> None:
         self._database = database
+        self._work = work
         self._audit = audit
         self._limits = limits
         self._locale = default_locale
@@ -116,10 +120,10 @@ class Inbox:
         raise Busy("this session gets too many messages at once")
 
     def _one_of(self, conn: Connection, message: InboundMessage, turn_id: str) -> Accepted | Conflict:
-        session = sessions.by_key(conn, message.key.digest())
-        if session is not None and turns.recall(conn, session.id, message.message_id) is not None:
+        session = self._session(conn, message.key)
+        if turns.recall(conn, session.id, message.message_id) is not None:
             return self._repeated(conn, message, turn_id) or _conflict()
-        return self._accept(conn, message, turn_id, False, True)
+        return self._stored(conn, session, message, turn_id, False)
 
     async def _accepted(
         self, message: InboundMessage, turn_id: str, take: bool, room: bool
@@ -129,26 +133,35 @@ class Inbox:
         except Known:
             return await self._database.run(lambda conn: self._repeated(conn, message, turn_id))
 
+    def _session(self, conn: Connection, key: SessionKey) -> SessionRow:
+        """The session's row first: whoever has it locked goes on alone. Two inserts of one key that wait for a
+        third one's rollback are a deadlock to InnoDB."""
+        return sessions.locked(conn, key.digest()) or sessions.create(conn, key, self._locale, now(conn))
+
     def _accept(
         self, conn: Connection, message: InboundMessage, turn_id: str, take: bool, room: bool
     ) -> Accepted:
-        """The session's row first: whoever has it locked inserts alone. Two inserts of one key that wait for a
-        third one's rollback are a deadlock to InnoDB."""
+        session = self._session(conn, message.key)
+        if not room or (self._over(session) and message.route is None):
+            if turns.recall(conn, session.id, message.message_id) is not None:
+                raise Known
+            raise _no_place(room)
+        return self._stored(conn, session, message, turn_id, take)
+
+    def _over(self, session: SessionRow) -> bool:
+        return session.open_turns >= self._limits.queued
+
+    def _stored(
+        self, conn: Connection, session: SessionRow, message: InboundMessage, turn_id: str, take: bool
+    ) -> Accepted:
         began, moment = time.monotonic(), now(conn)
-        key = message.key.digest()
-        session = sessions.by_key(conn, key) or sessions.create(conn, message.key, self._locale, moment)
         row = {
             "session_id": session.id, "message_id": message.message_id, "digest": message.digest(),
             "turn_id": turn_id, "received_at": moment,
         }  # fmt: skip
-        over = session.open_turns >= self._limits.queued
-        if not room or (over and message.route is None):
-            if turns.recall(conn, session.id, message.message_id) is not None:
-                raise Known
-            raise _no_place(room)
         if message.decision is not None or message.speaker is not None:
             message = replace(message, route=_latest_route(conn, session))
-        elif over:
+        elif self._over(session):
             message = replace(message, over=True)
         joining = self._limits.joining.may(message)
         if joining and session.open_turns > 0:
@@ -232,7 +245,7 @@ class Inbox:
 
     async def claim(self, session_id: str) -> Claimed | None:
         """Take the session's lane for its oldest open turn; None when there is none or somebody has it."""
-        return await self._database.run(lambda conn: self._claim(conn, session_id))
+        return await self._work.run(lambda conn: self._claim(conn, session_id))
 
     def _claim(self, conn: Connection, session_id: str) -> Claimed | None:
         began, moment = time.monotonic(), now(conn)

@@ -72,8 +72,7 @@ class Models:
 
     async def call(self, record: TurnRecord, purpose: str, prompt: Prompt, request: ChatRequest) -> ChatReply:
         """One call, reserved before and recorded after. Raises ModelError; OverBudget or LaneLost without calling."""
-        await self._database.run(lambda conn: self._reserve(conn, record))
-        record.held.check()
+        await self._reserved(record)
         try:
             reply = await self._model.complete(request)
         except ModelError as error:
@@ -87,8 +86,7 @@ class Models:
     ) -> AsyncGenerator[str, None]:
         """The same in pieces; errors after the first one are raised in the middle. Closed early, it costs what
         came. Servers give no count with a stream: it is estimated."""
-        await self._database.run(lambda conn: self._reserve(conn, record))
-        record.held.check()
+        await self._reserved(record)
         started, pieces, outcome = time.monotonic(), list[str](), "ok"
         arriving = self._model.stream(request)
         try:
@@ -127,7 +125,7 @@ class Models:
     ) -> None:  # fmt: skip
         """Write down what a call cost."""
         self._record(record, (purpose, prompt, request), outcome, reply)
-        if any(most for _, most in self._limits(record).values()):
+        if any(tokens for _, tokens in self._limits(record).values()):
             came, went = reply.input_tokens, reply.output_tokens
             used = estimated_prompt(request) if came is None else came
             used += estimated_tokens(reply.text) if went is None else went
@@ -144,10 +142,15 @@ class Models:
         }
         return {scope: limits for scope, limits in scopes.items() if any(limits)}
 
+    async def _reserved(self, record: TurnRecord) -> None:
+        """Count the call before it is made, where there is a limit. Raises OverBudget or LaneLost."""
+        if self._limits(record):
+            await self._database.run(lambda conn: self._reserve(conn, record))
+        record.held.check()
+
     def _reserve(self, conn: Connection, record: TurnRecord) -> None:
-        limits = self._limits(record)
-        day = now(conn).date().isoformat() if limits else ""
-        for scope, (calls, tokens) in limits.items():
+        day = now(conn).date().isoformat()
+        for scope, (calls, tokens) in self._limits(record).items():
             if not usage.spend(conn, scope, day, calls, tokens):
                 raise OverBudget(f"the daily limit of {scope.partition(':')[0]} is reached")
 

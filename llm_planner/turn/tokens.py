@@ -9,11 +9,13 @@ import hashlib
 import hmac
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 from ..keys import Keyring
 
 ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_CHARACTERS: Final = frozenset(ALPHABET)
 LENGTH: Final = 8
 _BODY: Final = 5
 _FOLD: Final = str.maketrans(
@@ -50,7 +52,7 @@ class Tokens:
 
     def ours(self, token: str) -> bool:
         """Whether some confirmation of this server could have this folded token (else: one in 32,768)."""
-        if len(token) != LENGTH or any(char not in ALPHABET for char in token):
+        if len(token) != LENGTH or not _CHARACTERS.issuperset(token):
             return False
         keys = self._keys.accepted("confirmation-token")
         return any(hmac.compare_digest(_check(key, token[:_BODY]), token[_BODY:].encode()) for key in keys)
@@ -67,6 +69,8 @@ class Tokens:
         return "".join([*out, text[done:]])
 
     def _holds_one(self, word: str) -> bool:
+        if word.isalpha() and word.islower():
+            return False  # what most words are, and none of its parts is coded
         parts = (word[place : place + LENGTH] for place in range(len(word) - LENGTH + 1))
         return any(_coded(part) and self.ours(fold(part)) for part in parts)
 
@@ -88,6 +92,7 @@ def _coded(word: str) -> bool:
     return word.isupper() or any(map(str.isdigit, word))
 
 
+@lru_cache(maxsize=8192)  # history and prompts bring the same words again with every turn
 def _check(key: bytes, body: str) -> bytes:
     return _letters(hmac.digest(key, b"check:" + body.encode(), hashlib.sha256), LENGTH - _BODY).encode()
 

@@ -54,6 +54,7 @@ class SessionRow:
 
 _c = sessions.c
 _BY_KEY = select(sessions).where(_c.key_hash == bindparam("hash"))
+_BY_KEY_LOCKED = _BY_KEY.with_for_update()
 _BY_ID = select(sessions).where(_c.id == bindparam("key"))
 _ADD = insert(sessions)
 _QUEUE = (
@@ -137,6 +138,12 @@ _WAITING = (
 
 def by_key(conn: Connection, key_hash: str) -> SessionRow | None:
     row = conn.execute(_BY_KEY, {"hash": key_hash}).first()
+    return SessionRow(*row) if row is not None else None
+
+
+def locked(conn: Connection, key_hash: str) -> SessionRow | None:
+    """The same under its lock: who comes now waits here, and not in a loop of lost races."""
+    row = conn.execute(_BY_KEY_LOCKED, {"hash": key_hash}).first()
     return SessionRow(*row) if row is not None else None
 
 
