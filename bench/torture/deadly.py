@@ -35,11 +35,14 @@ async def stale(arena: Arena, size: Size) -> Verdict:
     names = await asyncio.to_thread(counted, arena, "write")
     points = [at for at, name in enumerate(names, 1) if not name.endswith("not committed")]
     deaths = [Death("write", at) for at in (points if size.every_point else points[3::4])]
-    places = asyncio.Semaphore(PLACES)
-    victims = [_victim(arena, death, signal.SIGSTOP) for death in deaths]
-    async with servers(arena, 1, lease_s=LEASE_S) as running:
-        for victim in victims:
+    places, victims = asyncio.Semaphore(PLACES), list[BaseProcess]()
+    for some in range(0, len(deaths), PLACES):
+        # Before there is a server, whose sweep would take what they have accepted and not begun.
+        stopping = [_victim(arena, death, signal.SIGSTOP) for death in deaths[some : some + PLACES]]
+        for victim in stopping:
             await _is_stopped(victim)
+        victims += stopping
+    async with servers(arena, 1, lease_s=LEASE_S) as running:
         await asyncio.gather(*(say_all(arena, running, death, places) for death in deaths))
         before = [await _known(arena, death, names) for death in deaths]
         for victim in victims:

@@ -1,6 +1,7 @@
 """Scenario `load`: many sessions, doubled deliveries, and a worker that is killed with `kill -9` once a second."""
 
 import asyncio
+import math
 import random
 import time
 
@@ -49,7 +50,7 @@ async def _kill(running: Servers, seconds: float) -> int:
 
 async def _talk(arena: Arena, running: Servers, size: Size) -> None:
     """Every client has its share of the sessions, all of them at once."""
-    rounds = max(1, size.messages // size.sessions // 2)
+    rounds = math.ceil(size.messages / size.sessions / 2)
     users = [f"user-{number}" for number in range(size.sessions)]
 
     async def client(number: int) -> None:
