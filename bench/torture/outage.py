@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import random
 import signal
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.servers import Throwaway
@@ -122,6 +123,8 @@ async def cut(arena: Arena, size: Size) -> Verdict:
             while time.monotonic() < ends:
                 cuts += await arena.database.run(_kill_some)
                 await asyncio.sleep(0.05)
+        await arena.until("SELECT COUNT(*) FROM sessions WHERE open_turns > 0", "turns are still open")
+        await arena.bury_deliveries()
         rest = await arena.quiet()
     refused = sum(arena.provider.heard.refused.values())
     note = f"{cuts} connections cut; {refused} deliveries answered 503, all repeated"
@@ -146,6 +149,8 @@ async def full(arena: Arena, size: Size) -> Verdict:
     """The SQLite file may not grow any more (`max_page_count`), under load; then there is room again."""
     judge = Judge(arena, "database full", None)
     pages, log = Path(arena.orders.folder) / "pages", Path(arena.orders.folder) / "log"
+    with contextlib.closing(sqlite3.connect(make_url(arena.orders.url).database or "")) as file:
+        file.execute("VACUUM")  # what the scenarios before have left is room, too
     pages.write_text(str(await arena.number("PRAGMA page_count") + 30))
     refused = arena.provider.heard.refused
     faults = list[str]()
