@@ -34,12 +34,14 @@ OPEN = "SELECT COUNT(*) FROM sessions WHERE open_turns > 0"
 @dataclass(frozen=True, slots=True)
 class Load:
     """What came of one load: webhooks acknowledged, seconds until the last turn was closed, CPU seconds of our
-    processes and of the database server (None where it is not on this machine), milliseconds of each webhook."""
+    processes and of the database server (None where it is not on this machine) until the last reply had left, cores
+    busy until the last turn was closed, milliseconds of each webhook."""
 
     turns: int
     seconds: float
-    cpu_s: Sequence[float]
+    cpu_s: float
     server_cpu_s: float | None
+    cores: float
     took_ms: Sequence[float]
 
     @property
@@ -49,9 +51,8 @@ class Load:
 
 async def loaded(place: Arena, running: Servers, seconds: float, rate: float | None) -> Load:
     """Post for so long, as fast as it is answered or at a rate, and wait until every turn is closed."""
-    heard, began = place.provider.heard, time.perf_counter()
+    heard, began, before = place.provider.heard, time.perf_counter(), await _spent(place, running)
     heard.took_s.clear()
-    ours, theirs = [_cpu(process.pid) for process in running.running], await _server_cpu(place)
     pause = USERS / rate if rate else 0.0
 
     async def user(number: int) -> int:
@@ -66,10 +67,22 @@ async def loaded(place: Arena, running: Servers, seconds: float, rate: float | N
 
     turns = sum(await asyncio.gather(*(user(number) for number in range(USERS))))
     await place.until(OPEN, "turns are still open")
-    spent = [_cpu(process.pid) - before for process, before in zip(running.running, ours, strict=True)]
-    after = await _server_cpu(place)
-    server = after - theirs if after is not None and theirs is not None else None
-    return Load(turns, time.perf_counter() - began, spent, server, [one * 1000 for one in heard.took_s])
+    seconds, then = time.perf_counter() - began, await _spent(place, running)
+    took = [one * 1000 for one in heard.took_s]
+    await place.quiet()  # the next load does not pay for this one's replies
+    ours, theirs = (
+        after - earlier if after is not None and earlier is not None else None
+        for after, earlier in zip(await _spent(place, running), before, strict=True)
+    )
+    cores = (
+        sum((later or 0.0) - (earlier or 0.0) for later, earlier in zip(then, before, strict=True)) / seconds
+    )
+    return Load(turns, seconds, ours or 0.0, theirs, cores, took)
+
+
+async def _spent(place: Arena, running: Servers) -> tuple[float, float | None]:
+    """CPU seconds so far of our processes, and of the database server if it is on this machine."""
+    return sum(_cpu(process.pid) for process in running.running), await _server_cpu(place)
 
 
 def _cpu(pid: int | None) -> float:
@@ -125,15 +138,14 @@ def tell(name: str, processes: int, most: Load, level: Load, calm: Load) -> None
     print("|---|---|---|---|---|---|")
     labels = (most, "as fast as it is answered"), (level, "as fast as turns end"), (calm, "a third of that")
     for load, label in labels:
-        ours = sum(load.cpu_s) * 1000 / load.turns
+        ours = load.cpu_s * 1000 / load.turns
         server = "–" if load.server_cpu_s is None else f"{load.server_cpu_s * 1000 / load.turns:.1f}"
         p50, p95 = statistics.median(load.took_ms), statistics.quantiles(load.took_ms, n=20)[-1]
         print(
             f"| {label} | {load.rate:.0f} | {allowed:,.0f} | {ours:.1f} | {server} | {p50:.0f} / {p95:.0f} |"
         )
-    busy = (sum(most.cpu_s) + (most.server_cpu_s or 0.0)) / most.seconds
     print(
-        f"\nThe first load kept {busy:.2f} cores busy. Where the time of one of our processes goes:\n",
+        f"\nThe first load kept {most.cores:.2f} cores busy, clients not counted. Where one process spends its CPU:\n",
         flush=True,
     )
 
