@@ -34,7 +34,12 @@ def zeros(output: str) -> dict[str, list[str]]:
     lines = [line.strip("| ").split(" | ") for line in output.splitlines() if line.startswith("| ")]
     head, rows = lines[0], lines[1:]
     places = [head.index(name) for name in ZEROS]
-    return {f"{row[0]} on {row[1]}": [row[place] for place in places] for row in rows}
+    found = {f"{row[0]} on {row[1]}": [row[place] for place in places] for row in rows}
+    unordered = ZEROS.index("out of order")  # is not promised where the clock of a process goes back
+    return {
+        name: one[:unordered] + one[unordered + 1 :] if "clock" in name else one
+        for name, one in found.items()
+    }
 
 
 async def test_nothing_is_lost_doubled_or_stuck_when_processes_and_servers_die() -> None:
@@ -73,6 +78,5 @@ def test_the_page_has_the_torture_s_table_and_its_zeros() -> None:
     told = zeros(block("torture"))
     assert told
     for scenario, found in told.items():
-        promised = found[:2] + found[3:] if "clock" in scenario else found
-        assert set(promised) <= {"0", "–"}, scenario
+        assert set(found) <= {"0", "–"}, scenario
     assert "python dev.py bench engine" in (ROOT / "docs" / "reliability.md").read_text("utf-8")
