@@ -8,8 +8,8 @@ usage: python dev.py COMMAND
                          TEST_DB_URLS (comma-separated) names servers to use instead
     lint                 formatting, ruff and mypy
     bench NAME [args]    one of the benchmarks under bench/; without a name, the list
-    torture [options]    processes are killed, stopped and cut off on the same databases, and rows judged: about ten
-                         minutes; --quick is a short form, --only NAME,... some of its scenarios
+    torture [options]    processes are killed, stopped and cut off on the same databases, and rows judged: a quarter
+                         of an hour; --quick is a short form, --only NAME,... some of its scenarios
 """
 
 import ast

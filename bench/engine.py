@@ -1,8 +1,8 @@
 """`python dev.py bench engine [--seconds N] [DB_URL …]`: turns a second of three processes, and webhooks meanwhile.
 
 Three processes take webhooks and run the turns (one on SQLite, which serves one), each with a model of 30 ms and one
-read a turn. First as many webhooks as are answered, then a third of what they could do, which is when the time until a
-webhook is acknowledged is measured. The CPU is that of /proc; the profile is cProfile's of one process under load.
+read a turn. Three loads: 16 clients that post as fast as they are answered, then as many webhooks a second as turns
+ended, then a third of that. The CPU is that of /proc; the profile is a sampler's, in one process under the first load.
 """
 
 import argparse
@@ -28,6 +28,8 @@ SLOTS = int(EngineSettings.model_fields["turn_slots"].default)
 """Turns that one process works on at once, by the default of TURN_SLOTS."""
 PROCESSES = 3
 USERS = 64
+CLIENTS = 16
+"""Those of the first load. At a rate every user has a client: a slow answer holds nobody else up."""
 OPEN = "SELECT COUNT(*) FROM sessions WHERE open_turns > 0"
 
 
@@ -53,19 +55,21 @@ async def loaded(place: Arena, running: Servers, seconds: float, rate: float | N
     """Post for so long, as fast as it is answered or at a rate, and wait until every turn is closed."""
     heard, began, before = place.provider.heard, time.perf_counter(), await _spent(place, running)
     heard.took_s.clear()
-    pause = USERS / rate if rate else 0.0
+    clients = USERS if rate else CLIENTS
+    pause = clients / rate if rate else 0.0
 
-    async def user(number: int) -> int:
-        said, due = 0, began + pause * number / USERS
+    async def client(number: int) -> int:
+        said, due = 0, began + pause * number / clients
         while time.perf_counter() - began < seconds:
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             url = running.urls[said % len(running.urls)]
             name = f"{time.time_ns()}"
-            await place.provider.say(url, f"user-{number}", name, f"please look {name}")
+            user = (number + said * clients) % USERS
+            await place.provider.say(url, f"user-{user}", name, f"please look {name}")
             said, due = said + 1, due + pause
         return said
 
-    turns = sum(await asyncio.gather(*(user(number) for number in range(USERS))))
+    turns = sum(await asyncio.gather(*(client(number) for number in range(clients))))
     await place.until(OPEN, "turns are still open")
     seconds, then = time.perf_counter() - began, await _spent(place, running)
     took = [one * 1000 for one in heard.took_s]
@@ -136,7 +140,11 @@ def tell(name: str, processes: int, most: Load, level: Load, calm: Load) -> None
         "| load | turns/s | of the slots' turns/s | CPU ms a turn, ours | the server's | webhook p50 / p95 ms |"
     )
     print("|---|---|---|---|---|---|")
-    labels = (most, "as fast as it is answered"), (level, "as fast as turns end"), (calm, "a third of that")
+    labels = (
+        (most, f"{CLIENTS} clients, as fast as answered"),
+        (level, "as fast as turns end"),
+        (calm, "a third of that"),
+    )
     for load, label in labels:
         ours = load.cpu_s * 1000 / load.turns
         server = "–" if load.server_cpu_s is None else f"{load.server_cpu_s * 1000 / load.turns:.1f}"
