@@ -4,8 +4,8 @@
 usage: python dev.py COMMAND
 
     run [options]        the server with its console, on http://localhost:8000 (HOST and PORT are honoured)
-    test [pytest args]   the whole suite, on SQLite and every MySQL or MariaDB server that can be started;
-                         TEST_DB_URLS (comma-separated) names servers to use instead
+    test [pytest args]   the whole suite in two processes, or what pytest is told in one; on SQLite and every MySQL or
+                         MariaDB server that can be started; TEST_DB_URLS (comma-separated) names others
     lint                 formatting, ruff and mypy
     bench NAME [args]    one of the benchmarks under bench/; without a name, the list
     torture [options]    processes are killed, stopped and cut off on the same databases, and rows judged: a quarter
@@ -205,9 +205,13 @@ def run(workspace: Workspace, arguments: list[str]) -> int:
     return workspace.processes.become([workspace.python, "-m", "llm_planner", "run", *arguments])
 
 
+IN_TWO = ["-n", "2", "--dist", "loadgroup"]
+"""How pytest runs the whole suite: two processes, each with databases of its own."""
+
+
 def test(workspace: Workspace, arguments: list[str]) -> int:
     prepare(workspace, "requirements-dev.txt")
-    return over_databases(workspace, ["pytest", *arguments])
+    return over_databases(workspace, ["pytest", *(arguments or IN_TWO)])
 
 
 def torture(workspace: Workspace, arguments: list[str]) -> int:

@@ -1,8 +1,13 @@
 """The database server's own counters, for the tests that read them."""
 
+import pytest
+
 from llm_planner.storage.database import Database
 
 from .harness import rows
+
+ONE_PROCESS = pytest.mark.xdist_group("counters")
+"""For tests that read these counters, or make deadlocks: the counters are the whole server's, whoever else is on it."""
 
 
 async def deadlocks(database: Database) -> int:

@@ -130,7 +130,7 @@ def test_every_command_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> 
     assert {("audit", "verify"), ("audit", "export"), ("audit", "checkpoint")} <= found
     assert {("outbox", "list"), ("outbox", "retry"), ("writes", "list"), ("writes", "settle")} <= found
     for path in found:
-        cli.main([*path, "--help"], standalone_mode=False)
+        cli.main([*path, "--help"], prog_name="llm-planner", standalone_mode=False)
         shown = capsys.readouterr().out
         assert shown.startswith("Usage:")
         assert len(shown.splitlines()[2].strip()) > 10

@@ -311,6 +311,13 @@ class TestServers:
         assert programs.environments[-1]["TEST_DB_URLS"] == "mysql://u:p@127.0.0.1:1/t"
         assert programs.environments[-1]["TEST_DB_SERVERS"] == "127.0.0.1:1 (does not answer)"
 
+    def test_the_whole_suite_runs_in_two_processes(
+        self, workspace: dev.Workspace, programs: Programs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TEST_DB_URLS", "mysql://u:p@127.0.0.1:1/t")
+        assert dev.main(["test"], workspace) == 0
+        assert programs.commands[-1][2:5] == ["pytest", "-n", "2"]
+
     def test_without_any_server_the_skip_is_said_before_and_after(
         self, workspace: dev.Workspace, programs: Programs, capsys: pytest.CaptureFixture[str]
     ) -> None:

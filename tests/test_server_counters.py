@@ -15,10 +15,12 @@ from llm_planner.storage.database import now
 from llm_planner.storage.repositories import heartbeats, operators
 from llm_planner.storage.repositories.operators import LoginRow
 
-from .counters import deadlocks, waiting_for_locks
+from .counters import ONE_PROCESS, deadlocks, waiting_for_locks
 from .harness import rows
 from .tools import LEDGER, Echo, Ledger, plan
 from .turn_kit import always, eventually, live_token, message, process, run_in
+
+pytestmark = ONE_PROCESS
 
 
 async def test_deliveries_of_one_message_that_wait_for_one_that_is_undone_are_no_deadlock(

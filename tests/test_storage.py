@@ -25,6 +25,7 @@ from llm_planner.storage.tables import metadata, usage_counters
 from llm_planner.testing.clock import FakeClock
 
 from .conftest import APP_MIGRATIONS, SERVERS
+from .counters import ONE_PROCESS
 from .harness import ROOT, Client, open_database, rows, serving, settings_for
 from .tools import Echo, Ledger, plan
 
@@ -233,6 +234,7 @@ async def test_what_fails_is_rolled_back_whole(database: Database) -> None:
 # Deadlocks and cancellation
 
 
+@ONE_PROCESS
 async def test_two_transactions_that_block_each_other_both_commit(database: Database, db_url: str) -> None:
     await database.run(
         lambda conn: conn.execute(

@@ -10,6 +10,7 @@ from bench.torture.__main__ import ON_SERVERS, ON_SQLITE, OWN_SERVER, SCENARIOS
 from bench.torture.verdict import ZEROS
 
 from .conftest import SERVERS
+from .counters import ONE_PROCESS
 from .harness import ROOT
 from .servers import find_binaries
 
@@ -42,6 +43,7 @@ def zeros(output: str) -> dict[str, list[str]]:
     }
 
 
+@ONE_PROCESS
 async def test_nothing_is_lost_doubled_or_stuck_when_processes_and_servers_die() -> None:
     others = [name for name in SCENARIOS if name not in ON_FILE and (SERVERS or name not in ON_SERVERS)]
     runs = [tortured("--only", ",".join(ON_FILE))]

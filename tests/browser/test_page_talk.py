@@ -162,7 +162,8 @@ async def test_the_pause_that_a_busy_server_asks_for_is_kept(
 ) -> None:
     backend.will_answer(problem(503, "busy", "-", retry_after="5"), turn("Ahora sí."))
     page = await open_page()
-    await page.clock.install()
+    await page.clock.install(time=0)
+    await page.clock.pause_at(1_000)
     await page.fill("#message", "hola")
     await page.press("#message", "Enter")
     await expect(page.locator("#waiting")).to_contain_text("ocupado")
