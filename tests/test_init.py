@@ -19,6 +19,7 @@ from llm_planner.errors import StartError
 
 from .harness import ROOT
 
+pytestmark = pytest.mark.xdist_group("wheel")  # two builds in one folder would disturb each other
 QUIET = ["--quiet", "--disable-pip-version-check"]
 
 
