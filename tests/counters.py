@@ -1,7 +1,10 @@
 """The database server's own counters, for the tests that read them."""
 
+from functools import partial
+
 import pytest
 
+from bench.torture.verdict import counted_deadlocks
 from llm_planner.storage.database import Database
 
 from .harness import rows
@@ -12,15 +15,7 @@ ONE_PROCESS = pytest.mark.xdist_group("counters")
 
 async def deadlocks(database: Database) -> int:
     """Deadlocks that the server has met since it started."""
-    counted = await rows(database, "SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")
-    if not counted:
-        name = "lock_deadlocks"
-        counted = await rows(
-            database,
-            "SELECT NAME, `COUNT` FROM information_schema.INNODB_METRICS WHERE NAME = :name",
-            name=name,
-        )
-    return int(counted[0][1])
+    return await counted_deadlocks(partial(rows, database))
 
 
 async def waiting_for_locks(database: Database) -> int:

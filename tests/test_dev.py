@@ -316,7 +316,7 @@ class TestServers:
     ) -> None:
         monkeypatch.setenv("TEST_DB_URLS", "mysql://u:p@127.0.0.1:1/t")
         assert dev.main(["test"], workspace) == 0
-        assert programs.commands[-1][2:5] == ["pytest", "-n", "2"]
+        assert programs.commands[-1][2:] == ["pytest", "-n", "2", "--dist", "loadgroup"]
 
     def test_without_any_server_the_skip_is_said_before_and_after(
         self, workspace: dev.Workspace, programs: Programs, capsys: pytest.CaptureFixture[str]

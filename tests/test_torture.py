@@ -7,7 +7,7 @@ import sys
 
 from bench.torture import points
 from bench.torture.__main__ import ON_SERVERS, ON_SQLITE, OWN_SERVER, SCENARIOS
-from bench.torture.verdict import ZEROS
+from bench.torture.verdict import promised
 
 from .conftest import SERVERS
 from .counters import ONE_PROCESS
@@ -34,12 +34,8 @@ def zeros(output: str) -> dict[str, list[str]]:
     """For each scenario in the table the columns that are promised to be zero."""
     lines = [line.strip("| ").split(" | ") for line in output.splitlines() if line.startswith("| ")]
     head, rows = lines[0], lines[1:]
-    places = [head.index(name) for name in ZEROS]
-    found = {f"{row[0]} on {row[1]}": [row[place] for place in places] for row in rows}
-    unordered = ZEROS.index("out of order")  # is not promised where the clock of a process goes back
     return {
-        name: one[:unordered] + one[unordered + 1 :] if "clock" in name else one
-        for name, one in found.items()
+        f"{row[0]} on {row[1]}": [row[head.index(name)] for name in promised(row[0], row[1])] for row in rows
     }
 
 

@@ -2,8 +2,9 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -24,7 +25,15 @@ COLUMNS = (
     "deadlocks",
 )
 ZEROS = ("lost", "doubled", "out of order", "stuck", "deadlocks")
+CLOCK = "clock moved by an hour and back"
 CLOSED = ("answered", "needs_confirmation", "failed")
+
+
+def promised(scenario: str, database: str) -> tuple[str, ...]:
+    """The columns that must be zero. Replies go by the time they were written at: on SQLite, where it is the
+    process' own, a clock that goes back may turn their order."""
+    clocked = scenario == CLOCK and database == "SQLite"
+    return tuple(name for name in ZEROS if not (clocked and name == "out of order"))
 
 
 @dataclass(slots=True)
@@ -36,11 +45,11 @@ class Verdict:
     counts: dict[str, int | None]
     note: str = ""
     faults: list[str] = field(default_factory=list)
-    zeros: tuple[str, ...] = ZEROS
 
     @property
     def good(self) -> bool:
-        return not self.faults and not any(self.counts.get(name) for name in self.zeros)
+        zeros = promised(self.scenario, self.database)
+        return not self.faults and not any(self.counts.get(name) for name in zeros)
 
     def line(self) -> str:
         shown = ["–" if (found := self.counts.get(name)) is None else f"{found:,}" for name in COLUMNS]
@@ -163,13 +172,15 @@ class Judge:
 
 
 async def deadlocks(arena: Arena) -> int | None:
-    """How many deadlocks the server has met since it started, by its own counter; None on SQLite."""
-    if arena.sqlite:
-        return None
-    counted = await arena.rows("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")
+    """Deadlocks that the arena's server has met since it started; None on SQLite."""
+    return None if arena.sqlite else await counted_deadlocks(arena.rows)
+
+
+async def counted_deadlocks(ask: Callable[[str], Awaitable[Sequence[Any]]]) -> int:
+    """Deadlocks by the server's own counter: MariaDB has a status of that name, MySQL a metric. `ask` gives the rows of
+    a statement."""
+    counted = await ask("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")
     if counted:
         return int(counted[0][1])
-    metrics = await arena.rows(
-        "SELECT `COUNT` FROM information_schema.INNODB_METRICS WHERE NAME = 'lock_deadlocks'"
-    )
+    metrics = await ask("SELECT `COUNT` FROM information_schema.INNODB_METRICS WHERE NAME = 'lock_deadlocks'")
     return int(metrics[0][0])
